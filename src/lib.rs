@@ -1,0 +1,1 @@
+//! hopwatch times every hop of a request (retrieval, tool, LLM, start-up phases) and names the one that ate the timeout.
