@@ -1,0 +1,36 @@
+//! Text that is safe to show: bounded, printable, without secrets.
+
+/// Longest name that is kept, in bytes.
+pub const NAME_MAX: usize = 120;
+
+/// A name from outside, fit to be shown: control and bidirectional formatting characters replaced, cut at [`NAME_MAX`] bytes.
+#[must_use]
+pub fn name(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(NAME_MAX));
+    for character in text.chars() {
+        let shown = if is_hostile(character) { '\u{fffd}' } else { character };
+        if out.len() + shown.len_utf8() > NAME_MAX {
+            out.push('…');
+            break;
+        }
+        out.push(shown);
+    }
+    out
+}
+
+/// Control characters move the cursor, and bidirectional formatting re-orders what follows.
+fn is_hostile(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_characters_and_endless_names_do_no_harm() {
+        assert_eq!(name("a\u{1b}[31m\u{202e}b"), "a\u{fffd}[31m\u{fffd}b");
+        assert!(name(&"é".repeat(10_000)).len() <= NAME_MAX + '…'.len_utf8());
+    }
+}
