@@ -28,7 +28,7 @@ async def main():
         else:
             answers = [await call(session, n) for n in range(args.calls)]
     for status, text in answers:
-        print(status, text)
+        print(status, len(text) if args.at_once else text)
 
 
 if args.uvloop:

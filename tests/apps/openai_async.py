@@ -30,7 +30,7 @@ async def main():
         else:
             answers = [await ask(n) for n in range(args.calls)]
     for answer in answers:
-        print(answer)
+        print(len(answer) if args.at_once else answer)
 
 
 asyncio.run(main())

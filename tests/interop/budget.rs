@@ -3,7 +3,8 @@
 use crate::support::app::App;
 use crate::support::authority::Authority;
 use crate::support::replies::{CHAT, completion, documents, found};
-use crate::support::script::Script;
+use crate::support::request::Request;
+use crate::support::script::{Script, Step};
 use crate::support::server::{Router, Server};
 
 /// A retriever that is quick but for the question with this number.
@@ -13,9 +14,9 @@ fn retriever(slow: usize, millis: u64) -> Router {
 
 /// A model that answers at once, except where it never does.
 fn model(mute_from: usize) -> Server {
-    let answer = move |request: &crate::support::request::Request| {
+    let answer = move |request: &Request| {
         if request.number >= mute_from {
-            Script::new().then(crate::support::script::Step::Stall)
+            Script::new().then(Step::Stall)
         } else {
             completion("It is on its way.", 40, 6).after(50)
         }
@@ -54,7 +55,7 @@ fn slow_retrieval_eats_the_budget_while_the_error_is_raised_at_the_model() {
     searches[3].took("wait", 5_500.0, 8_000.0).is("/client/connection", "reused");
     let answers = report.hops("llm", "openai");
     assert_eq!(answers.len(), 4, "{}", report.dump());
-    answers[0].ended_ok().is("/tokens/input", 40).is("/tokens/output", 6).is("/model", "gpt-test-2026");
+    answers[0].ended_ok().is("/tokens/input", 40).is("/tokens/output", 6).is("/model", "gpt-test");
     answers[3].ended("timeout", "caller");
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn tool_call(name: &str, arguments: &Value) -> Script {
 
 fn chat(message: Value, finish: &str, input: u64, output: u64) -> Value {
     json!({
-        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-test-2026",
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-test",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
         "usage": usage(input, output),
     })
@@ -53,7 +53,7 @@ fn word(text: &str) -> String {
 }
 
 fn part(choices: Value) -> Value {
-    json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-test-2026", "choices": choices, "usage": null})
+    json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-test", "choices": choices, "usage": null})
 }
 
 /// A refusal as OpenAI words it.
