@@ -39,6 +39,7 @@ fn slow_retrieval_eats_the_budget_while_the_error_is_raised_at_the_model() {
     report.is("/runs/0/deadline_ms", 6000.0);
     report.is("/runs/0/exit_code", 1);
     report.culprit("retrieval", "docs", "wait");
+    report.is("/runs/0/verdict/cause", "slow_dependency");
     report.is("/runs/0/verdict/raised_at/kind", "llm");
     report.is("/runs/0/verdict/raised_at/dependency", "openai");
     report.is("/runs/0/verdict/raised_at/outcome", "timeout");
@@ -99,6 +100,7 @@ fn sleep_in_async_code_is_the_callers_stall_and_not_the_wait_for_an_answer_that_
     report.is("/runs/0/verdict/kind", serde_json::Value::Null);
     report.is("/runs/0/verdict/dependency", serde_json::Value::Null);
     report.is("/runs/0/verdict/phase", "stall");
+    report.is("/runs/0/verdict/cause", "blocking_in_async");
     report.holds(report.own("stall") > (report.total() - report.startup()) / 2.0, "most of the run was the blocked loop");
     let hops = report.hops("tool", "lookup");
     assert_eq!(hops.len(), 2, "{}", report.dump());

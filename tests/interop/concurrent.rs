@@ -80,11 +80,8 @@ fn at_once(program: &str, options: &[&str]) {
         .route("/lookup", move |request| answer(request.parameter("n").unwrap().parse().unwrap()).after(500))
         .start();
 
-    let mut app = app.arg(tool.url("/lookup")).option("--calls", CALLS).arg("--at-once");
-    for option in options {
-        app = app.arg(option);
-    }
-    let watched = app.watched(&["--deadline", "120s", &tool.dep("tool/lookup")]);
+    let app = app.arg(tool.url("/lookup")).option("--calls", CALLS).arg("--at-once");
+    let watched = options.iter().fold(app, App::arg).watched(&["--deadline", "120s", &tool.dep("tool/lookup")]);
 
     let report = &watched.report;
     assert_eq!(watched.finished.code, 0, "{}", report.dump());

@@ -79,3 +79,14 @@ fn a_quick_program_without_any_dep_option_is_named_by_its_host() {
     watched.report.healthy();
     watched.report.hop("http", &format!("127.0.0.1:{}", tool.port())).ended_ok();
 }
+
+#[test]
+fn a_provider_is_known_by_the_variable_that_points_at_it() {
+    let Some(app) = App::new("openai_async.py") else { return };
+    let model = Router::new().route(CHAT, |_| completion("Here.", 12, 2)).start();
+
+    let watched = app.arg(model.url("/v1")).env("OPENAI_BASE_URL", model.url("/v1")).watched(&[]);
+
+    watched.report.healthy();
+    watched.report.hop("llm", "openai").ended_ok().is("/tokens/input", 12);
+}

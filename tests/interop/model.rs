@@ -33,6 +33,7 @@ fn a_slow_first_token_is_told_apart_from_a_slow_answer() {
     assert_eq!(finished.code, 0, "{}", report.dump());
     report.is("/runs/0/outcome", "timeout");
     report.culprit("llm", "openai", "first_token");
+    report.is("/runs/0/verdict/cause", "slow_dependency");
     let calls = report.hops("llm", "openai");
     assert_eq!(calls.len(), 3, "{}", report.dump());
     calls[2].ended_ok().is("/stream", true).is("/tokens/output", 5).took("first_token", 5_500.0, 8_000.0);
@@ -50,6 +51,7 @@ fn a_stream_that_stalls_is_blamed_in_its_stream_phase() {
     report.holds(finished.stdout.starts_with("word0 word1 word2 word3 word4 "), "the words came through");
     report.is("/runs/0/outcome", "timeout");
     report.culprit("llm", "openai", "stream");
+    report.is("/runs/0/verdict/cause", "stream_stalled");
     report.is("/runs/0/verdict/raised_at", Value::Null);
     report
         .hop("llm", "openai")
@@ -61,15 +63,21 @@ fn a_stream_that_stalls_is_blamed_in_its_stream_phase() {
 
 #[test]
 fn a_reset_in_mid_stream_is_the_peers() {
-    let Some(app) = App::new("openai_stream.py") else { return };
-    let model = model(|_| streamed(Script::event_stream(), 8, 250).then(Step::Reset));
+    let authority = Authority::new();
+    for tls in [false, true] {
+        let Some(app) = App::new("openai_stream.py") else { return };
+        let router = Router::new().route(CHAT, |_| streamed(Script::event_stream(), 8, 250).then(Step::Reset));
+        let model = if tls { router.start_tls(&authority) } else { router.start() };
 
-    let Watched { finished, report } = watched(app.arg(model.url("/v1")), &model, &[]);
+        let Watched { finished, report } = watched(app.arg(model.url("/v1")).trusting(&authority), &model, &[]);
 
-    assert_eq!(finished.code, 1, "{}", report.dump());
-    report.is("/runs/0/outcome", "reset");
-    report.culprit("llm", "openai", "stream");
-    report.hop("llm", "openai").ended("reset", "peer").is("/stream", true).is("/status", 200).took("stream", 1_500.0, 6_000.0);
+        assert_eq!(finished.code, 1, "{}", report.dump());
+        report.is("/runs/0/outcome", "reset");
+        report.culprit("llm", "openai", "stream");
+        report.is("/runs/0/verdict/cause", "connection_dropped");
+        let hop = report.hop("llm", "openai").ended("reset", "peer");
+        hop.is("/stream", true).is("/status", 200).took("stream", 1_500.0, 6_000.0);
+    }
 }
 
 #[test]
@@ -82,6 +90,7 @@ fn a_stream_closed_before_its_end_is_the_peers() {
     assert_eq!(finished.code, 1, "{}", report.dump());
     report.is("/runs/0/outcome", "body");
     report.culprit("llm", "openai", "stream");
+    report.is("/runs/0/verdict/cause", "connection_dropped");
     report.hop("llm", "openai").ended("body", "peer").is("/status", 200);
 }
 
@@ -141,6 +150,7 @@ fn a_rate_limit_that_does_not_end_is_the_culprit() {
     assert_eq!(finished.code, 1, "{}", report.dump());
     report.is("/runs/0/outcome", "rate_limited");
     report.culprit("llm", "openai", "backoff");
+    report.is("/runs/0/verdict/cause", "rate_limited");
     let hop = report.hop("llm", "openai").ended("rate_limited", "peer").is("/status", 429);
     assert_eq!(hop.attempts().len(), 2, "{}", report.dump());
 }
@@ -181,7 +191,7 @@ fn a_client_built_anew_for_each_call_is_found() {
     let evidence =
         |name: &str| found["evidence"].as_array().and_then(|all| all.iter().find(|one| one["name"] == name)?["value"].as_f64());
     assert_eq!(evidence("connections_per_call"), Some(1.0), "{}", report.dump());
-    report.holds(evidence("tls_contexts").is_some_and(|built| built >= 6.0), "a TLS context was built for each call");
+    report.holds(evidence("tls_contexts_built").is_some_and(|built| built >= 6.0), "a TLS context was built for each call");
 }
 
 #[test]

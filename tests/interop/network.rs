@@ -39,6 +39,7 @@ fn refused_with(program: &str) {
     report.is("/runs/0/verdict/kind", "tool");
     report.is("/runs/0/verdict/dependency", "lookup");
     report.is("/runs/0/verdict/phase", "connect");
+    report.is("/runs/0/verdict/cause", "unreachable");
     report.is("/runs/0/verdict/raised_at", Value::Null);
     report.hop("tool", "lookup").ended("connect", "peer").is("/status", Value::Null).is("/client/connection", "new");
 }
@@ -65,6 +66,7 @@ fn unresolved_with(program: &str) {
     report.is("/runs/0/verdict/kind", "tool");
     report.is("/runs/0/verdict/dependency", "lookup");
     report.is("/runs/0/verdict/phase", "dns");
+    report.is("/runs/0/verdict/cause", "dns");
     report.hop("tool", "lookup").ended("dns", "peer").is("/status", Value::Null);
 }
 
@@ -95,6 +97,7 @@ fn unanswered_with(program: &str) {
     assert_eq!(watched.finished.code, 1, "{}", report.dump());
     report.is("/runs/0/outcome", "timeout");
     report.culprit("tool", "lookup", "connect");
+    report.is("/runs/0/verdict/cause", "connect_timeout");
     report.hop("tool", "lookup").ended("timeout", "caller").took("connect", 2_700.0, 6_000.0);
 }
 
@@ -120,13 +123,17 @@ fn stalled_handshake_with(program: &str) {
     assert_eq!(watched.finished.code, 1, "{}", report.dump());
     report.is("/runs/0/outcome", "timeout");
     report.culprit("tool", "lookup", "tls");
+    report.is("/runs/0/verdict/cause", "tls");
     report.hop("tool", "lookup").ended("timeout", "caller").took("tls", 2_500.0, 6_000.0);
 }
 
 #[test]
 fn a_read_timeout_is_told_with_requests_httpx_and_aiohttp_alike() {
-    for program in ["requests_calls.py", "httpx_calls.py", "aiohttp_calls.py"] {
+    let variants: [(&str, &[&str]); 4] =
+        [("requests_calls.py", &[]), ("httpx_calls.py", &[]), ("aiohttp_calls.py", &[]), ("aiohttp_calls.py", &["--uvloop"])];
+    for (program, options) in variants {
         let Some(app) = App::new(program) else { return };
+        let app = options.iter().fold(app, App::arg);
         let tool = Router::new()
             .route("/lookup", |request| if request.number < 2 { found() } else { Script::new().then(Step::Stall) })
             .start();

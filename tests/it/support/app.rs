@@ -94,12 +94,15 @@ impl App {
         self.arg(name).arg(value)
     }
 
-    /// Makes the program trust this authority, whichever client it uses.
-    pub(crate) fn trusting(mut self, authority: &Authority) -> Self {
-        let file = authority.file().display().to_string();
-        self.environment.push(("SSL_CERT_FILE", file.clone()));
-        self.environment.push(("REQUESTS_CA_BUNDLE", file));
+    pub(crate) fn env(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.environment.push((name, value.to_string()));
         self
+    }
+
+    /// Makes the program trust this authority, whichever client it uses.
+    pub(crate) fn trusting(self, authority: &Authority) -> Self {
+        let file = authority.file().display().to_string();
+        self.env("SSL_CERT_FILE", &file).env("REQUESTS_CA_BUNDLE", &file)
     }
 
     /// Runs it as it is.
