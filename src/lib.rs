@@ -1,1 +1,3 @@
 //! hopwatch times every hop of a request (retrieval, tool, LLM, start-up phases) and names the one that ate the timeout.
+#[cfg(feature = "wire")]
+pub mod wire;
