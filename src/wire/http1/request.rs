@@ -119,7 +119,7 @@ impl Connection {
                     taken
                 }
                 State::Lost(lost) => {
-                    lost.bytes += rest.len() as u64;
+                    lost.bytes = lost.bytes.saturating_add(rest.len() as u64);
                     if let Some(content) = &mut lost.content {
                         content.data(rest);
                     }
