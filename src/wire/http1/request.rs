@@ -209,8 +209,9 @@ impl Connection {
             head: Box::new(head),
         });
         let framing = match message.content_length {
-            _ if !end_seen || message.unframed => None,
+            _ if !end_seen => None,
             _ if message.chunked => Some(Framing::Chunked),
+            _ if message.unframed => None,
             Some(length) => Some(Framing::Length(length)),
             // The field may stand in what is missing.
             None if cut && !bodyless => None,
