@@ -137,8 +137,8 @@ fn each_failure_has_its_cause_and_phase() {
     ];
     for (outcome, by, last, phase, cause) in cases {
         let judgement = judge(&run(1_000).call(Kind::Llm, "openai", 100, &phases(last)).failed(outcome, by).exit(1));
-        assert_eq!(judgement.outcome, outcome);
-        let verdict = judgement.verdict.unwrap();
+        assert_eq!(judgement.outcome, outcome, "{outcome} in {last}");
+        let verdict = judgement.verdict.unwrap_or_else(|| panic!("a verdict for {outcome} in {last}"));
         assert_eq!((verdict.component.phase, verdict.cause), (phase, cause), "{outcome} in {last}");
         assert_eq!(verdict.remedy.is_some(), cause.is_some());
         assert!(verdict.sentence.ends_with('.') && verdict.sentence.contains("openai"), "{}", verdict.sentence);
