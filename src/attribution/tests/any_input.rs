@@ -25,7 +25,8 @@ fn span() -> impl Strategy<Value = Span> {
     let who = (0..24_u64, prop::option::weighted(0.9, 0..26_u64), name(&["a", "b", "c"]), name(&["x", "y"]));
     let when = time().prop_flat_map(|start| (Just(start), prop::option::weighted(0.8, near(start))));
     let roles = [Role::Internal, Role::Server, Role::Client, Role::Producer, Role::Consumer];
-    let what = (prop::sample::select(roles.to_vec()), prop::bool::weighted(0.1), prop::option::of(prop::sample::select(Kind::ALL)));
+    let what =
+        (prop::sample::select(roles.to_vec()), prop::bool::weighted(0.1), prop::option::of(prop::sample::select(Kind::ALL)));
     let peer = (prop::option::of(name(&["db", "openai"])), prop::option::of(call()));
     (who, when, what, peer).prop_map(
         |((id, parent, service, operation), (start, end), (role, follows_from, kind), (dependency, call))| {
