@@ -1,1 +1,4 @@
 //! hopwatch times every hop of a request (retrieval, tool, LLM, start-up phases) and names the one that ate the timeout.
+
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod observer;
