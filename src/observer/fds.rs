@@ -49,18 +49,20 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    const NEW: Self = Self {
-        id: AtomicU32::new(0),
-        bits: AtomicU32::new(0),
-        sent: AtomicU64::new(0),
-        received: AtomicU64::new(0),
-        began: AtomicU64::new(0),
-        arrived: AtomicU64::new(0),
-        last: AtomicU64::new(0),
-        session: AtomicUsize::new(0),
-        scan_name: AtomicU64::new(0),
-        scan_phase: AtomicU32::new(0),
-    };
+    const fn new() -> Self {
+        Self {
+            id: AtomicU32::new(0),
+            bits: AtomicU32::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            began: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            session: AtomicUsize::new(0),
+            scan_name: AtomicU64::new(0),
+            scan_phase: AtomicU32::new(0),
+        }
+    }
 
     pub(crate) fn has(&self, bit: u32) -> bool {
         self.bits.load(Relaxed) & bit != 0
@@ -101,7 +103,7 @@ impl Connection {
 }
 
 // All zero, so it takes no room in the file and only the pages that are used in memory.
-static TABLE: [Connection; FDS] = [Connection::NEW; FDS];
+static TABLE: [Connection; FDS] = [const { Connection::new() }; FDS];
 static NEXT_ID: AtomicU32 = AtomicU32::new(0);
 /// One more than the highest descriptor that was ever tracked.
 static END: AtomicU32 = AtomicU32::new(0);

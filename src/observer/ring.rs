@@ -7,6 +7,7 @@ use super::layout::{
 };
 use super::redact::Scan;
 use super::sys::{self, IoVec};
+use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 const RECORD_BYTES: usize = size_of::<Record>();
@@ -32,8 +33,21 @@ struct Place {
     program: [u8; PROGRAM_MAX + 1],
 }
 
+/// A static that one thread at a time writes, by the rule that its user states.
+struct Shared<T>(UnsafeCell<T>);
+
+// SAFETY: see each static of this type.
+unsafe impl<T> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    fn get(&self) -> *mut T {
+        self.0.get()
+    }
+}
+
 /// Written by the constructor only.
-static mut PLACE: Place = Place { directory: [0; DIRECTORY_MAX], directory_len: 0, program: [0; PROGRAM_MAX + 1] };
+static PLACE: Shared<Place> =
+    Shared(UnsafeCell::new(Place { directory: [0; DIRECTORY_MAX], directory_len: 0, program: [0; PROGRAM_MAX + 1] }));
 
 /// A mapped ring file.
 #[derive(Clone, Copy)]
@@ -115,7 +129,7 @@ pub(crate) unsafe fn start(directory: *const u8, directory_len: usize, program: 
     }
     // SAFETY: nobody else uses the place yet; the lengths are bounded by its fields.
     unsafe {
-        let place = &raw mut PLACE;
+        let place = PLACE.get();
         core::ptr::copy_nonoverlapping(directory, (&raw mut (*place).directory).cast(), directory_len);
         (*place).directory_len = directory_len;
         core::ptr::copy_nonoverlapping(program, (&raw mut (*place).program).cast(), program_len.min(PROGRAM_MAX));
@@ -175,7 +189,7 @@ struct Path {
 }
 
 /// Used by [`make`] only, which runs once at a time.
-static mut PATH: Path = Path { bytes: [0; DIRECTORY_MAX + 64], len: 0 };
+static PATH: Shared<Path> = Shared(UnsafeCell::new(Path { bytes: [0; DIRECTORY_MAX + 64], len: 0 }));
 
 impl Path {
     fn push(&mut self, byte: u8) {
@@ -211,7 +225,7 @@ fn make(how: u32) {
     }
     let started = sys::now();
     // SAFETY: `make` runs once at a time; the place is written by the constructor only.
-    let (path, place) = unsafe { (&mut *&raw mut PATH, &*&raw const PLACE) };
+    let (path, place) = unsafe { (&mut *PATH.get(), &*PLACE.get()) };
     path.len = 0;
     for &byte in place.directory.iter().take(place.directory_len) {
         path.push(byte);
@@ -318,6 +332,11 @@ impl Ring {
             let header = self.header();
             header.lost.fetch_add(1, Relaxed);
             header.lost_bytes.fetch_add(bytes as u64, Relaxed);
+            // What is lost may be a part of a head that goes on.
+            if let Some(scan) = scan {
+                // SAFETY: the caller's pieces are readable for `total` bytes.
+                unsafe { scan.run(payload, |_| {}) };
+            }
             return;
         };
         let start = (at as usize & (SLOTS - 1)) * SLOT_BYTES;

@@ -41,19 +41,21 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    const NEW: Self = Self {
-        fd: AtomicI32::new(0),
-        conn: AtomicU32::new(0),
-        handshake: AtomicU32::new(0),
-        direction: AtomicU32::new(0),
-        began: AtomicU64::new(0),
-        sent: AtomicU64::new(0),
-        received: AtomicU64::new(0),
-        read_bio: AtomicUsize::new(0),
-        write_bio: AtomicUsize::new(0),
-        scan_name: AtomicU64::new(0),
-        scan_phase: AtomicU32::new(0),
-    };
+    const fn new() -> Self {
+        Self {
+            fd: AtomicI32::new(0),
+            conn: AtomicU32::new(0),
+            handshake: AtomicU32::new(0),
+            direction: AtomicU32::new(0),
+            began: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            read_bio: AtomicUsize::new(0),
+            write_bio: AtomicUsize::new(0),
+            scan_name: AtomicU64::new(0),
+            scan_phase: AtomicU32::new(0),
+        }
+    }
 
     fn reset(&self) {
         self.fd.store(-1, Relaxed);
@@ -93,7 +95,7 @@ impl Session {
 }
 
 static KEYS: [AtomicUsize; SESSIONS] = [const { AtomicUsize::new(0) }; SESSIONS];
-static TABLE: [Session; SESSIONS] = [Session::NEW; SESSIONS];
+static TABLE: [Session; SESSIONS] = [const { Session::new() }; SESSIONS];
 static BIO_KEYS: [AtomicUsize; BIOS] = [const { AtomicUsize::new(0) }; BIOS];
 static BIO_SESSIONS: [AtomicUsize; BIOS] = [const { AtomicUsize::new(0) }; BIOS];
 

@@ -94,6 +94,7 @@ impl Thread {
         self.tid.set(sys::tid());
         self.slot.set(0);
         self.searched.set(0);
+        self.is_loop.set(0);
         self.busy_since.set(0);
         self.inside.set(0);
         self.out_session.set(0);

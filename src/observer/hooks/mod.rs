@@ -18,6 +18,7 @@ mod exec;
 mod file;
 mod net;
 mod resolve;
+#[cfg_attr(not(hopwatch_observer), expect(non_snake_case, reason = "the names are those of OpenSSL"))]
 mod tls;
 mod transfer;
 mod wait;

@@ -44,12 +44,12 @@ with_caller! {
 
 /// The original behind a hook for the code at `site`; leaves the hook with `$otherwise` when there is none.
 macro_rules! original {
-    ($hook:ident, $site:expr, $type:ty, $otherwise:expr) => {{
+    ($hook:ident, $site:expr, $type:ty $(, $otherwise:expr)?) => {{
         // SAFETY: ends with the only zero.
         let name = unsafe { CStr::from_bytes_with_nul_unchecked(concat!(stringify!($hook), "\0").as_bytes()) };
         let address = real::by_site($site, name, $hook as *const () as usize, 0);
         if address == 0 {
-            return $otherwise;
+            return $($otherwise)?;
         }
         // SAFETY: the address is that of the function of this name.
         unsafe { transmute::<usize, $type>(address) }
@@ -331,7 +331,7 @@ unsafe extern "C" fn ssl_set_fd(ssl: usize, fd: i32, _: usize, _: usize, _: usiz
 }
 
 unsafe extern "C" fn ssl_set_bio(ssl: usize, read: usize, write: usize, _: usize, _: usize, site: usize) {
-    let original = original!(SSL_set_bio, site, unsafe extern "C" fn(usize, usize, usize), ());
+    let original = original!(SSL_set_bio, site, unsafe extern "C" fn(usize, usize, usize));
     if ring::active().is_some() {
         ssl::set_bios(ssl, read, write);
     }
@@ -340,7 +340,7 @@ unsafe extern "C" fn ssl_set_bio(ssl: usize, read: usize, write: usize, _: usize
 }
 
 unsafe extern "C" fn ssl_free(ssl: usize, _: usize, _: usize, _: usize, _: usize, site: usize) {
-    let original = original!(SSL_free, site, unsafe extern "C" fn(usize), ());
+    let original = original!(SSL_free, site, unsafe extern "C" fn(usize));
     if ssl != 0
         && let Some(ring) = ring::active()
         && let Some((conn, fd)) = ssl::free(ssl)

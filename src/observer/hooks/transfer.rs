@@ -143,7 +143,6 @@ impl Transfer {
         }
         record.offset = connection.received.fetch_add(rc as u64, Relaxed);
         let at_once = dur < BLOCKED_NS || options & MSG_DONTWAIT != 0 || connection.has(bit::NONBLOCK);
-        connection.arrived.store(0, Relaxed);
         if ((at_once && quiet >= AGE_ASK_NS) || quiet >= SILENCE_NS)
             && !connection.has(bit::UNIX)
             && let Some(info) = sys::tcp_info(self.fd)
@@ -151,6 +150,9 @@ impl Transfer {
             record.age_ms = info.last_data_ms;
             let age = u64::from(info.last_data_ms).wrapping_mul(1_000_000);
             connection.arrived.store(end.saturating_sub(age).max(1), Relaxed);
+        } else if dur >= BLOCKED_NS || quiet >= AGE_ASK_NS {
+            // What is known is of earlier bytes. (A read at once after another brings more of the same.)
+            connection.arrived.store(0, Relaxed);
         }
         let turn = connection.turns(bit::READING);
         if turn {
