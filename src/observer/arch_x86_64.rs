@@ -166,6 +166,7 @@ pub(crate) mod number {
     pub(crate) const CLOSE: usize = 3;
     pub(crate) const POLL: usize = 7;
     pub(crate) const MMAP: usize = 9;
+    pub(crate) const RT_SIGPROCMASK: usize = 14;
     pub(crate) const IOCTL: usize = 16;
     pub(crate) const READV: usize = 19;
     pub(crate) const WRITEV: usize = 20;

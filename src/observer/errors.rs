@@ -107,7 +107,8 @@ impl Line {
             }
         }
         let error = last > 0 || ENDS.iter().any(|end| name.ends_with(end));
-        let class = name.get(last)?.is_ascii_uppercase();
+        // `socket.gaierror`, `zlib.error`.
+        let class = name.get(last)?.is_ascii_uppercase() || (last > 0 && name.ends_with(b"error"));
         (class && error && !name.ends_with(b"Warning")).then_some(len)
     }
 }

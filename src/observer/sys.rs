@@ -236,6 +236,19 @@ pub(crate) fn socket_address(fd: i32, own: bool, packed: &mut [u8; SOCKADDR_BYTE
     unsafe { pack_address((&raw const address).cast(), len, packed) };
 }
 
+/// Whether the first and the last byte of a caller's argument can be read. What must be looked at *before* a call is
+/// asked for: a bad pointer is an error for the kernel to tell, not a crash.
+pub(crate) fn readable(address: *const u8, len: usize) -> bool {
+    const EINVAL: isize = -22;
+    // The kernel copies the mask (eight bytes; aligned, so of one page) before it refuses what to do with it.
+    let word = |at: usize| {
+        // SAFETY: changes nothing, for there is no such way to change the mask.
+        unsafe { arch::syscall(number::RT_SIGPROCMASK, [usize::MAX, at & !7, 0, 8, 0, 0]) == EINVAL }
+    };
+    let (first, last) = (address as usize, (address as usize).wrapping_add(len.saturating_sub(1)));
+    first >= 8 && len > 0 && last >= first && word(first) && (first & !7 == last & !7 || word(last))
+}
+
 /// Length of a zero-terminated string, at most `most`.
 ///
 /// # Safety

@@ -34,7 +34,7 @@ fn a_terminals_colours_are_skipped() {
 
 #[test]
 fn bare_names_must_look_like_exceptions() {
-    for name in ["TimeoutError", "KeyboardInterrupt", "Exception", "asyncio.exceptions.CancelledError"] {
+    for name in ["TimeoutError", "KeyboardInterrupt", "Exception", "socket.gaierror", "asyncio.exceptions.CancelledError"] {
         assert_eq!(names(&[&format!("{name}\n")]), [name]);
     }
     for text in ["Done\n", "INFO: started\n", "a.b\n", "DeprecationWarning: old\n", "..Error\n", "a..BError\n", "ValueError.\n"] {

@@ -18,18 +18,19 @@ type Environment = *const *const u8;
 unsafe fn lacks_preload(environment: Environment) -> Option<usize> {
     ring::existing_or_parents()?;
     saved().next()?;
-    if environment.is_null() {
-        return None;
-    }
     let mut count = 0;
     // SAFETY: the environment ends with a null pointer, its entries with a zero.
     unsafe {
         loop {
+            // A bad pointer is for the kernel to refuse.
+            if !sys::readable(environment.add(count).cast(), size_of::<*const u8>()) {
+                return None;
+            }
             let entry = *environment.add(count);
             if entry.is_null() {
                 return Some(count);
             }
-            if count == ENTRIES_MAX || starts_with(entry, PRELOAD) {
+            if count == ENTRIES_MAX || !sys::readable(entry, 1) || starts_with(entry, PRELOAD) {
                 return None;
             }
             count += 1;
@@ -90,7 +91,7 @@ unsafe fn own_environment() -> Environment {
 /// Notes that the process is about to become `program`.
 unsafe fn note(program: *const u8) {
     let Some(ring) = ring::existing() else { return };
-    if program.is_null() || ring::borrowed() {
+    if !sys::readable(program, 1) || ring::borrowed() {
         return;
     }
     let saved = sys::errno();

@@ -44,7 +44,7 @@ pub(super) fn connect_ended(ring: Ring, thread: &Thread, fd: i32, connection: &C
 
 /// Begins a connection where the socket is one that is tracked.
 unsafe fn connect_begins(ring: Ring, thread: &Thread, fd: i32, address: *const u8, len: u32) -> Option<&'static Connection> {
-    if address.is_null() || len < 2 {
+    if !(2..=128).contains(&len) || !sys::readable(address, len as usize) {
         return None;
     }
     // SAFETY: the caller's address has `len` bytes.

@@ -267,6 +267,52 @@ unsafe fn reads(fd: i32, options: i32, pieces: *const IoVec, count: usize, call:
     rc
 }
 
+/// A read by `call` into the pieces of a message. The message is looked at after the call, for it may be a bad one.
+#[inline(always)]
+unsafe fn reads_message(fd: i32, options: i32, message: *const Message, call: impl FnOnce() -> isize) -> isize {
+    let Some(connection) = fds::tracked(fd) else { return call() };
+    if options & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+        return call();
+    }
+    let Some(transfer) = Transfer::begin(fd, connection, Call::Read) else { return call() };
+    let rc = call();
+    let saved = sys::errno();
+    transfer.leave();
+    // SAFETY: as the caller vouches; the kernel read the message when it succeeded.
+    unsafe {
+        let (pieces, count) = message_pieces(message, rc);
+        transfer.read(rc, options, pieces, count);
+    }
+    sys::set_errno(saved);
+    rc
+}
+
+/// A write by `call` from the pieces of a message.
+#[inline(always)]
+unsafe fn writes_message(fd: i32, message: *const Message, call: impl FnOnce() -> isize) -> isize {
+    let Some(connection) = fds::tracked(fd) else { return call() };
+    let Some(transfer) = Transfer::begin(fd, connection, Call::Write) else { return call() };
+    let rc = call();
+    let saved = sys::errno();
+    transfer.leave();
+    // SAFETY: as the caller vouches; the kernel read the message when it succeeded.
+    unsafe {
+        let (pieces, count) = message_pieces(message, rc);
+        transfer.write(rc, pieces, count);
+    }
+    sys::set_errno(saved);
+    rc
+}
+
+/// The pieces of a message that was sent or received.
+unsafe fn message_pieces(message: *const Message, rc: isize) -> (*const IoVec, usize) {
+    if rc <= 0 {
+        return (core::ptr::null(), 0);
+    }
+    // SAFETY: the kernel read it.
+    unsafe { ((*message).iov, (*message).iov_len as usize) }
+}
+
 /// A write by `call` from `count` pieces (0: the bytes are not in memory).
 #[inline(always)]
 unsafe fn writes(fd: i32, pieces: *const IoVec, count: usize, call: impl FnOnce() -> isize) -> isize {
@@ -372,11 +418,7 @@ hooks! {
     }
 
     fn recvmsg(fd: i32, message: *mut Message, options: i32) -> isize |original| {
-        if fds::tracked(fd).is_none() || message.is_null() {
-            return original(fd, message, options);
-        }
-        let (pieces, count) = ((*message).iov, (*message).iov_len as usize);
-        reads(fd, options, pieces, count, || original(fd, message, options))
+        reads_message(fd, options, message, || original(fd, message, options))
     }
 
     fn write(fd: i32, buffer: *const u8, len: usize) -> isize |original| {
@@ -407,11 +449,7 @@ hooks! {
     }
 
     fn sendmsg(fd: i32, message: *const Message, options: i32) -> isize |original| {
-        if fds::tracked(fd).is_none() || message.is_null() {
-            return original(fd, message, options);
-        }
-        let (pieces, count) = ((*message).iov, (*message).iov_len as usize);
-        writes(fd, pieces, count, || original(fd, message, options))
+        writes_message(fd, message, || original(fd, message, options))
     }
 
     fn sendfile(to: i32, from: i32, offset: *mut i64, count: usize) -> isize |original| {

@@ -72,7 +72,7 @@ pub(crate) struct PollFd {
 
 /// The first descriptor of a `poll`, and a key that stands for all.
 unsafe fn polled(list: *const PollFd, count: u64) -> (i32, u64) {
-    if list.is_null() || count == 0 {
+    if count == 0 || count > 1 << 16 || !sys::readable(list.cast(), count as usize * size_of::<PollFd>()) {
         return (-1, 0);
     }
     // SAFETY: the caller's list has `count` entries.
@@ -85,7 +85,7 @@ unsafe fn selected(end: i32, sets: [*const u64; 2]) -> (usize, u64) {
     let words = (end.max(0) as usize).div_ceil(64).min(16);
     let (mut count, mut key) = (0, 0u64);
     for set in sets {
-        if set.is_null() {
+        if words == 0 || !sys::readable(set.cast(), words * 8) {
             continue;
         }
         for at in 0..words {
