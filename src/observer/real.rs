@@ -67,8 +67,6 @@ originals! {
 }
 
 static REAL: [AtomicUsize; COUNT] = [const { AtomicUsize::new(0) }; COUNT];
-/// The constructor has looked everything up.
-static RESOLVED: AtomicBool = AtomicBool::new(false);
 /// A look-up is under way: what it calls must not look up in turn.
 static RESOLVING: AtomicBool = AtomicBool::new(false);
 
@@ -131,7 +129,6 @@ pub(crate) fn resolve_all() {
     }
     forget_error();
     RESOLVING.store(false, Relaxed);
-    RESOLVED.store(true, Release);
 }
 
 /// Takes back the message that a failed look-up left for the host's next `dlerror`.
@@ -151,12 +148,12 @@ pub(crate) fn address(name: Name) -> usize {
     if found != 0 { found } else { late(name) }
 }
 
-/// Before the constructor: the system call itself, else a look-up. After it: not to be found.
+/// Before the constructor, or of a library that came later: the system call itself, else a look-up.
 #[cold]
 #[inline(never)]
 fn late(name: Name) -> usize {
     let plain = stand_in(name);
-    if plain != sys::missing as *const () as usize || RESOLVED.load(Acquire) || RESOLVING.load(Relaxed) {
+    if plain != sys::missing as *const () as usize || RESOLVING.load(Relaxed) {
         return plain;
     }
     let saved = sys::errno();
@@ -195,7 +192,9 @@ pub(crate) fn object_of(address: usize) -> *const i8 {
 
 /// `NAME` in the default scope; 0 = none.
 pub(crate) fn global(name: &CStr) -> usize {
-    find(DEFAULT, name)
+    let found = find(DEFAULT, name);
+    forget_error();
+    found
 }
 
 // === OpenSSL by call site ===

@@ -98,7 +98,8 @@ fn is_own() -> bool {
 
 /// Whether this process only borrows its memory (`vfork`): what it does to its descriptors is not done to ours.
 pub(crate) fn borrowed() -> bool {
-    is_own() && PID.load(Relaxed) != sys::pid()
+    // In a forked child the word is wiped, in one that borrows it is not.
+    (FORK_WORD.load(Relaxed).is_null() || is_own()) && PID.load(Relaxed) != sys::pid()
 }
 
 /// The generation of this process.
@@ -153,26 +154,20 @@ pub(crate) unsafe fn start(directory: *const u8, directory_len: usize, program: 
 fn after_fork() -> Option<Ring> {
     let word = FORK_WORD.load(Relaxed);
     if word.is_null() {
-        let (old, pid) = (PID.load(Relaxed), sys::pid());
-        if old != pid && PID.compare_exchange(old, pid, AcqRel, Relaxed).is_err() {
-            return None;
-        }
-    } else {
-        // SAFETY: the page stays mapped.
-        let word = unsafe { &*word };
-        // One thread makes the ring; what others and signal handlers do meanwhile is not recorded.
-        if word.compare_exchange(0, BUSY, AcqRel, Relaxed).is_err() {
-            return None;
-        }
+        // Not to be told from a `vfork`: such a child is not observed.
+        return None;
+    }
+    // SAFETY: the page stays mapped.
+    let word = unsafe { &*word };
+    // One thread makes the ring; what others and signal handlers do meanwhile is not recorded.
+    if word.compare_exchange(0, BUSY, AcqRel, Relaxed).is_err() {
+        return None;
     }
     // The old ring stays mapped: a hook below us on this stack may still write to it.
     RING.store(core::ptr::null_mut(), Relaxed);
     GENERATION.fetch_add(1, Relaxed);
     make(MADE_AFTER_FORK);
-    if !word.is_null() {
-        // SAFETY: the page stays mapped.
-        unsafe { (*word).store(ALIVE, Release) };
-    }
+    word.store(ALIVE, Release);
     existing()
 }
 

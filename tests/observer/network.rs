@@ -183,10 +183,8 @@ fn a_connect_that_is_given_up_shows_at_close() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     // A queue of one, filled: further connects get no answer.
     // SAFETY: shortens the queue of a listening socket.
-    assert_eq!(
-        unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) },
-        0
-    );
+    let shortened = unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) };
+    assert_eq!(shortened, 0);
     let address = listener.local_addr().unwrap();
     let _full = std::net::TcpStream::connect(address).unwrap();
     let script = "import asyncio, socket, sys\n\

@@ -223,9 +223,11 @@ fn copied(from: i32, rc: i32) -> i32 {
     rc
 }
 
-/// Runs `dup2` or `dup3`: whatever `to` was is closed by it.
-fn copies_to(from: i32, to: i32, mut call: impl FnMut() -> i32) -> i32 {
-    let rc = if from != to && fds::tracked(to).is_some() { closes(to, &mut call) } else { call() };
+/// What `dup2` or `dup3` did: whatever `to` was is closed by it.
+fn copied_to(from: i32, to: i32, rc: i32) -> i32 {
+    if rc >= 0 && from != to && fds::tracked(to).is_some() {
+        closes(to, &mut || rc);
+    }
     copied(from, rc)
 }
 
@@ -319,11 +321,11 @@ hooks! {
     }
 
     fn dup2(from: i32, to: i32) -> i32 |original| {
-        copies_to(from, to, || original(from, to))
+        copied_to(from, to, original(from, to))
     }
 
     fn dup3(from: i32, to: i32, options: i32) -> i32 |original| {
-        copies_to(from, to, || original(from, to, options))
+        copied_to(from, to, original(from, to, options))
     }
 
     fn fcntl(fd: i32, command: i32, argument: usize) -> i32 |original| {
