@@ -1,6 +1,6 @@
 //! Real Python programs, run alone or under `hopwatch run --json`.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,7 +47,8 @@ pub(crate) fn python() -> Option<PathBuf> {
     let why = format!("no Python environment at {} (run tests/apps/setup)", python.display());
     let on = |name| std::env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
     assert!(!on("CI") && !on("HOPWATCH_REQUIRE_APPS"), "{why}");
-    println!("skipped: {why}");
+    // Past the harness, which would keep back what a passing test prints.
+    drop(writeln!(io::stderr(), "skipped: {why}"));
     None
 }
 

@@ -1,7 +1,10 @@
 //! The JSON report with accessors that show the whole of it when something is not as expected.
 
 use std::fmt::Write as _;
+use std::process::Command;
+use std::sync::OnceLock;
 
+use jsonschema::Validator;
 use serde_json::Value;
 
 use super::app::Finished;
@@ -22,6 +25,9 @@ impl Report {
         let mut context = String::new();
         let _ = write!(context, "exit code {}\n{}\n{}", finished.code, finished.stdout, finished.stderr);
         let report = Self { value, context };
+        if let Err(error) = schema().validate(&report.value) {
+            panic!("the report does not fit its schema: {error} at {}: {}", error.instance_path(), report.dump());
+        }
         report.is("/schema", "hopwatch.report/1");
         report.is("/source", "run");
         assert_eq!(report.list("/runs").len(), 1, "{}", report.dump());
@@ -156,6 +162,16 @@ impl Report {
         let allowed = EXACT_MS * parts.len().max(1) as f64;
         self.holds((sum - expected).abs() <= allowed, &format!("{what} sum to {sum}, not {expected}"));
     }
+}
+
+/// The schema that the binary itself prints.
+fn schema() -> &'static Validator {
+    static SCHEMA: OnceLock<Validator> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hopwatch")).args(["report", "--schema"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        jsonschema::validator_for(&serde_json::from_slice(&output.stdout).unwrap()).unwrap()
+    })
 }
 
 /// One hop of a report.
