@@ -1,1 +1,2 @@
+//! Runs at build time.
 fn main() {}
