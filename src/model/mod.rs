@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod finding;
+pub mod human;
 pub mod naming;
 pub mod redact;
 pub mod run;

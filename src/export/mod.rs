@@ -1,0 +1,3 @@
+//! Sinks: what leaves hopwatch, rendered from the model alone.
+
+pub mod report;

@@ -1,0 +1,248 @@
+//! From the model to the report's shape.
+
+use super::{
+    AttemptReport, BlameReport, ByteReport, ClientReport, ConnectionCounts, DependencyReport, EvidenceReport, FindingReport,
+    HopReport, LossReport, PhaseSummary, PhaseTimes, RaisedAtReport, Report, RunReport, SCHEMA, TokenReport, VerdictReport,
+};
+use crate::attribution::Judgement;
+use crate::model::clock::rfc3339;
+use crate::model::{
+    Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Run, Span,
+    Timeline, Verdict, millis, redact,
+};
+use std::collections::BTreeMap;
+
+/// Makes the report of judged runs.
+///
+/// `source` is the verb or form that asks; `generated_at` the moment of the report.
+#[must_use]
+pub fn report(
+    source: &str,
+    generated_at: Nanos,
+    runs: &[(&Run, &Judgement)],
+    findings: &[Finding],
+    losses: &Losses,
+    notes: Vec<String>,
+) -> Report {
+    Report {
+        schema: SCHEMA.to_owned(),
+        hopwatch: env!("CARGO_PKG_VERSION").to_owned(),
+        generated_at: rfc3339(generated_at),
+        source: source.to_owned(),
+        runs: runs.iter().map(|(run, judgement)| run_report(run, judgement)).collect(),
+        findings: findings.iter().map(finding_report).collect(),
+        dependencies: dependencies(runs.iter().map(|(run, _)| *run)),
+        losses: loss_report(losses),
+        notes,
+    }
+}
+
+fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
+    let mut hops: Vec<HopReport> = run.spans.iter().filter_map(|span| hop_report(run, span)).collect();
+    hops.sort_by(|a, b| a.started_ms.total_cmp(&b.started_ms));
+    RunReport {
+        name: redact::name(&run.name),
+        trace_id: run.trace_id.map(|id| id.to_string()),
+        started_at: rfc3339(run.start),
+        duration_ms: millis(run.duration()),
+        deadline_ms: run.deadline.map(millis),
+        outcome: judgement.outcome,
+        exit_code: run.exit.map(|exit| exit.code),
+        healthy: judgement.healthy,
+        blame: judgement.blame.iter().map(blame_report).collect(),
+        verdict: judgement.verdict.as_ref().map(verdict_report),
+        hops,
+    }
+}
+
+fn blame_report(row: &BlameRow) -> BlameReport {
+    BlameReport {
+        kind: row.component.kind,
+        dependency: row.component.dependency.as_deref().map(redact::name),
+        phase: row.component.phase,
+        ms: millis(row.time),
+        share: ratio(row.share),
+        usual_ms: row.usual.map(millis),
+        inferred: row.inferred,
+        detail: row.detail.clone(),
+    }
+}
+
+fn verdict_report(verdict: &Verdict) -> VerdictReport {
+    VerdictReport {
+        kind: verdict.component.kind,
+        dependency: verdict.component.dependency.as_deref().map(redact::name),
+        phase: verdict.component.phase,
+        cause: verdict.cause,
+        ms: millis(verdict.time),
+        share: ratio(verdict.share),
+        usual_ms: verdict.usual.map(millis),
+        confidence: verdict.confidence,
+        raised_at: verdict.raised_at.as_ref().map(raised_report),
+        evidence: verdict.evidence.iter().map(evidence_report).collect(),
+        sentence: verdict.sentence.clone(),
+        remedy: verdict.remedy.clone(),
+    }
+}
+
+fn raised_report(raised: &RaisedAt) -> RaisedAtReport {
+    RaisedAtReport {
+        kind: raised.kind,
+        dependency: redact::name(&raised.dependency),
+        outcome: raised.outcome,
+        error_type: raised.error_type.as_deref().map(redact::name),
+    }
+}
+
+fn evidence_report(evidence: &Evidence) -> EvidenceReport {
+    EvidenceReport { name: evidence.name.to_owned(), value: evidence.value.clone(), unit: evidence.unit.map(str::to_owned) }
+}
+
+fn finding_report(finding: &Finding) -> FindingReport {
+    FindingReport {
+        cause: finding.cause,
+        kind: finding.source.kind,
+        dependency: finding.source.dependency.as_deref().map(redact::name),
+        runs: finding.runs,
+        confidence: finding.confidence,
+        evidence: finding.evidence.iter().map(evidence_report).collect(),
+        sentence: finding.sentence.clone(),
+        remedy: finding.remedy.clone(),
+    }
+}
+
+fn hop_report(run: &Run, span: &Span) -> Option<HopReport> {
+    let call = span.call.as_deref()?;
+    let root = run.spans.first().map(|root| root.id);
+    Some(HopReport {
+        id: span.id.to_string(),
+        parent_id: span.parent.filter(|parent| Some(*parent) != root).map(|parent| parent.to_string()),
+        kind: span.kind.unwrap_or(Kind::Http),
+        dependency: redact::name(span.dependency.as_deref().unwrap_or("unknown")),
+        operation: redact::name(&span.operation),
+        origin: call.origin,
+        started_ms: millis(span.start.saturating_sub(run.start)),
+        duration_ms: millis(span.end.unwrap_or(run.seen_until.max(call.timeline.end())).saturating_sub(span.start)),
+        open: span.is_open(),
+        current_phase: if span.is_open() { call.timeline.last_phase() } else { None },
+        outcome: call.outcome,
+        failed_by: call.failed_by,
+        status: call.status,
+        error_type: call.error_type.as_deref().map(redact::name),
+        phases: phase_times(&call.timeline, call.origin),
+        attempts: call.attempts.iter().map(|attempt| attempt_report(run, call, attempt)).collect(),
+        model: call.model.as_deref().map(redact::name),
+        stream: call.stream,
+        tokens: TokenReport { input: call.tokens.input, output: call.tokens.output },
+        bytes: ByteReport { sent: call.bytes.sent, received: call.bytes.received },
+        client: ClientReport {
+            pid: call.client.pid,
+            connection: call.client.connection,
+            read_timeout_ms: call.client.read_timeout.map(millis),
+            retry: call.client.retry,
+        },
+        address: call.address.as_deref().map(redact::name),
+        gave_up_after_ms: call.gave_up_after.map(millis),
+        inferred: span.inferred || call.opaque,
+        internal: call.internal,
+    })
+}
+
+fn attempt_report(run: &Run, call: &Call, attempt: &Attempt) -> AttemptReport {
+    AttemptReport {
+        number: attempt.number,
+        started_ms: millis(attempt.timeline.start().saturating_sub(run.start)),
+        duration_ms: millis(attempt.timeline.duration()),
+        outcome: attempt.outcome,
+        failed_by: attempt.failed_by,
+        status: attempt.status,
+        connection: attempt.connection,
+        idle_ms: attempt.idle.map(millis),
+        retry_after_ms: attempt.retry_after.map(millis),
+        phases: phase_times(&attempt.timeline, call.origin),
+    }
+}
+
+fn phase_times(timeline: &Timeline, origin: Origin) -> PhaseTimes {
+    let time = |phase| timeline.total(phase).map(millis);
+    PhaseTimes {
+        gate: time(Phase::Gate),
+        pool: time(Phase::Pool),
+        dns: time(Phase::Dns),
+        connect: time(Phase::Connect),
+        proxy: time(Phase::Proxy),
+        tls: time(Phase::Tls),
+        send: time(Phase::Send),
+        wait: time(Phase::Wait),
+        first_token: time(Phase::FirstToken),
+        stream: time(Phase::Stream),
+        backoff: time(Phase::Backoff),
+        // The observer always sees whether bytes lay unread: no stall is known to be none.
+        stall: time(Phase::Stall).or((origin == Origin::Observer).then_some(0.0)),
+        own: time(Phase::Own),
+    }
+}
+
+fn dependencies<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<DependencyReport> {
+    let mut grouped: BTreeMap<(Kind, &str), Vec<&Call>> = BTreeMap::new();
+    for span in runs.flat_map(|run| &run.spans) {
+        if let (Some(call), Some(dependency)) = (span.call.as_deref(), span.dependency.as_deref()) {
+            grouped.entry((span.kind.unwrap_or(Kind::Http), dependency)).or_default().push(call);
+        }
+    }
+    grouped
+        .into_iter()
+        .map(|((kind, dependency), calls)| DependencyReport {
+            kind,
+            dependency: redact::name(dependency),
+            calls: calls.len() as u64,
+            outcomes: count(calls.iter().filter_map(|call| call.outcome)),
+            connections: connection_counts(&calls),
+            phases: Phase::ALL.iter().filter_map(|phase| Some((*phase, phase_summary(&calls, *phase)?))).collect(),
+        })
+        .collect()
+}
+
+fn connection_counts(calls: &[&Call]) -> ConnectionCounts {
+    let states = count(calls.iter().flat_map(|call| &call.attempts).filter_map(|attempt| attempt.connection));
+    let of = |state| states.get(&state).copied().unwrap_or(0);
+    ConnectionCounts { new: of(ConnectionState::New), reused: of(ConnectionState::Reused) }
+}
+
+fn phase_summary(calls: &[&Call], phase: Phase) -> Option<PhaseSummary> {
+    let mut times: Vec<Nanos> =
+        calls.iter().filter(|call| call.outcome.is_some()).filter_map(|call| call.timeline.total(phase)).collect();
+    times.sort_unstable();
+    let rank = |percent: usize| (times.len() * percent).div_ceil(100).max(1) - 1;
+    times.last()?;
+    Some(PhaseSummary {
+        count: times.len() as u64,
+        sum_ms: millis(times.iter().sum()),
+        p50_ms: millis(times[rank(50)]),
+        p95_ms: millis(times[rank(95)]),
+        p99_ms: millis(times[rank(99)]),
+    })
+}
+
+fn loss_report(losses: &Losses) -> LossReport {
+    let owned = |counts: &BTreeMap<&'static str, u64>| counts.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect();
+    LossReport {
+        started: losses.started,
+        recorded: losses.recorded,
+        open: losses.open,
+        dropped: owned(&losses.dropped),
+        missed: owned(&losses.missed),
+    }
+}
+
+fn count<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, u64> {
+    items.fold(BTreeMap::new(), |mut counts, item| {
+        *counts.entry(item).or_default() += 1;
+        counts
+    })
+}
+
+/// Four decimals: a hundredth of a per cent.
+fn ratio(share: f64) -> f64 {
+    (share * 10_000.0).round() / 10_000.0
+}
