@@ -1,10 +1,24 @@
 //! Base URLs as users write them into the environment: with or without a scheme, a path, a trailing slash, credentials.
 
 use crate::model::{Kind, naming::Rule};
+use crate::wire::provider;
+use std::ffi::OsString;
+
+/// The port of an Ollama server whose variable names none.
+const OLLAMA_PORT: u16 = 11434;
+
+/// The rules that the base-URL variables of an environment make.
+#[must_use]
+pub fn rules(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<Rule> {
+    let known = environment.into_iter().filter_map(|(name, value)| {
+        let provider = provider::of_variable(name.to_str()?)?;
+        rule(provider, value.to_str()?, (provider == "ollama").then_some(OLLAMA_PORT))
+    });
+    known.collect()
+}
 
 /// The rule for a provider whose base-URL variable has this value; `None` when it names no host.
-#[must_use]
-pub fn rule(provider: &str, value: &str, default_port: Option<u16>) -> Option<Rule> {
+fn rule(provider: &str, value: &str, default_port: Option<u16>) -> Option<Rule> {
     let value = value.trim();
     let (scheme, rest) = match value.split_once("://") {
         Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
@@ -19,6 +33,8 @@ pub fn rule(provider: &str, value: &str, default_port: Option<u16>) -> Option<Ru
         Some(_) => return None,
         None => default_port,
     };
+    // What a server binds to is what its clients on the same machine reach at loopback.
+    let host = if host == "0.0.0.0" { "localhost".to_owned() } else { host };
     Some(Rule { kind: Some(Kind::Llm), name: provider.into(), host, port: port.or(own_port) })
 }
 
@@ -34,9 +50,17 @@ mod tests {
         assert_eq!(read("https://key:secret@Proxy.corp/openai/deployments/x/", None), place("proxy.corp", Some(443)));
         assert_eq!(read("http://localhost", None), place("localhost", Some(80)));
         assert_eq!(read("http://[::1]:8000?x", None), place("::1", Some(8000)));
-        assert_eq!(read("0.0.0.0", Some(11434)), place("0.0.0.0", Some(11434)));
+        assert_eq!(read("0.0.0.0", Some(11434)), place("localhost", Some(11434)));
         assert_eq!(read(" gpu-box:11500/ ", Some(11434)), place("gpu-box", Some(11500)));
         assert_eq!(read("gpu-box", None), place("gpu-box", None));
+    }
+
+    #[test]
+    fn only_known_variables_make_rules() {
+        let environment = [("OPENAI_BASE_URL", "http://localhost:8000/v1"), ("OLLAMA_HOST", "gpu-box"), ("HOME", "/root")];
+        let rules = rules(environment.map(|(name, value)| (name.into(), value.into())));
+        let places: Vec<_> = rules.iter().map(|rule| (&*rule.name, &*rule.host, rule.port)).collect();
+        assert_eq!(places, [("openai", "localhost", Some(8000)), ("ollama", "gpu-box", Some(11434))]);
     }
 
     #[test]

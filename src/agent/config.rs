@@ -47,9 +47,6 @@ pub struct RunConfig {
     pub deadline: Option<Duration>,
     /// End the child at the deadline.
     pub kill: Option<bool>,
-    /// Programs that are not observed, by the name of their file.
-    #[serde(default)]
-    pub skip: Vec<String>,
 }
 
 /// A name for peers.

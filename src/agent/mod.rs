@@ -1,5 +1,6 @@
 //! What stands between the sources and the people: configuration and the naming of peers.
 
+pub mod assemble;
 pub mod base_url;
 pub mod config;
 pub mod duration;

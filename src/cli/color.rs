@@ -10,9 +10,9 @@ pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set
     #[default]
     Auto,
-    /// Always
+    /// Whatever standard error is
     Always,
-    /// Never
+    /// Not at all
     Never,
 }
 

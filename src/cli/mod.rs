@@ -12,6 +12,7 @@ mod usage;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
+use std::process::ExitCode;
 
 pub(crate) use failure::{Failure, status};
 
@@ -23,14 +24,17 @@ pub(crate) use failure::{Failure, status};
     about = "Times every hop of a request and names the dependency, the phase and the cause that ate the timeout",
     after_help = "\
 Start here:
-  hopwatch demo                                      a small agent with a fault inside, and the verdict
-  hopwatch run --deadline 10s -- python agent.py     the same for your own program, unchanged
+  hopwatch demo                                   a small agent with a fault inside, and the verdict
+  hopwatch run --deadline 10s -- python agent.py  the same for your own program, unchanged
 
-Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run time; `run` keeps its command's own.",
+Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run time;
+`run` keeps its command's own.",
     subcommand_required = true,
     arg_required_else_help = false,
     disable_help_subcommand = true,
-    max_term_width = 110
+    max_term_width = 100,
+    subcommand_value_name = "VERB",
+    subcommand_help_heading = "Verbs"
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -39,7 +43,7 @@ struct CommandLine {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
+enum Verb {
     Run(run::RunArgs),
     Demo(demo::DemoArgs),
     Report(report::ReportArgs),
@@ -49,7 +53,7 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// Does it; the exit code.
-    pub(crate) fn perform(self) -> Result<u8, Failure> {
+    fn perform(self) -> Result<u8, Failure> {
         match self {
             Self::Run(args) => run::run(args),
             Self::Demo(args) => demo::demo(args),
@@ -59,8 +63,20 @@ impl Verb {
     }
 }
 
+/// Does what the command line says; the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    match parse().and_then(Verb::perform) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
 /// Reads the command line. `--help` and `--version` print and end here.
-pub(crate) fn parse() -> Result<Verb, Failure> {
+fn parse() -> Result<Verb, Failure> {
     CommandLine::try_parse().map(|line| line.verb).map_err(|error| usage::failure(&error))
 }
 

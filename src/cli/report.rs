@@ -6,14 +6,14 @@ use clap::Args;
 /// Describe the JSON report
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  hopwatch report --schema > hopwatch.report.schema.json")]
-pub(crate) struct ReportArgs {
+pub(super) struct ReportArgs {
     /// Print the JSON Schema of the report that `run --json` writes
     #[arg(long, required = true)]
     schema: bool,
 }
 
 /// Prints the schema.
-pub(crate) fn report(args: &ReportArgs) -> Result<u8, Failure> {
+pub(super) fn report(args: &ReportArgs) -> Result<u8, Failure> {
     debug_assert!(args.schema, "the only form");
     super::print(&super::run::report::schema()?)?;
     Ok(0)

@@ -3,7 +3,7 @@
 use super::{CommandLine, Failure, status};
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use hopwatch::agent::nearest::nearest;
+use crate::agent::nearest::nearest;
 
 /// What a parse that did not succeed comes to: help and version are printed, errors become a failure.
 pub(crate) fn failure(error: &clap::Error) -> Failure {
@@ -32,7 +32,9 @@ pub(crate) fn failure(error: &clap::Error) -> Failure {
             );
             Failure::usage(format!("unknown verb `{word}`")).hint(hint)
         }
-        (ErrorKind::MissingSubcommand, ..) => Failure::usage("no verb given").hint("start with `hopwatch demo`, or see `hopwatch --help`"),
+        (ErrorKind::MissingSubcommand, ..) => {
+            Failure::usage("no verb given").hint("start with `hopwatch demo`, or see `hopwatch --help`")
+        }
         (ErrorKind::InvalidValue, Some(argument), Some(value)) => {
             let option = argument.split(' ').next().unwrap_or(argument);
             let valid: Vec<&str> = match error.get(ContextKind::ValidValue) {
@@ -57,6 +59,13 @@ pub(crate) fn failure(error: &clap::Error) -> Failure {
         }
         (ErrorKind::MissingRequiredArgument, ..) if verb.as_deref() == Some("run") => {
             Failure::usage("no command given").hint("put it after `--`: `hopwatch run --deadline 10s -- python agent.py`")
+        }
+        (ErrorKind::MissingRequiredArgument, ..) => {
+            let missing = match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::Strings(missing)) => missing.join("`, `"),
+                _ => String::new(),
+            };
+            Failure::usage(format!("`{missing}` is missing")).hint(help)
         }
         (ErrorKind::ArgumentConflict, Some(argument), _) => {
             Failure::usage(format!("`{argument}` cannot be given more than once, or not with another option")).hint(help)

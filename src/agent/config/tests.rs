@@ -17,7 +17,6 @@ fn a_full_configuration_is_read() {
 name = "support agent"
 deadline = "1m30s"
 kill = true
-skip = ["git"]
 
 [[dependency]]
 name = "docs"
@@ -58,7 +57,7 @@ fn an_unknown_key_is_placed_and_answered_with_the_nearest() {
     assert_eq!(message, "hopwatch.toml:1:3: unknown key `dependencies`");
     assert_eq!(hint, "did you mean `dependency`?");
     let (_, hint) = refused("[run]\nxyzzy = 1\n");
-    assert_eq!(hint, "keys here are `name`, `deadline`, `kill`, `skip`");
+    assert_eq!(hint, "keys here are `name`, `deadline`, `kill`");
 }
 
 #[test]
