@@ -58,7 +58,7 @@ impl Verb {
             Self::Run(args) => run::run(args),
             Self::Demo(args) => demo::demo(args),
             Self::Report(args) => report::report(&args),
-            Self::DemoAgent(args) => demo::agent(&args),
+            Self::DemoAgent(args) => demo::agent(args),
         }
     }
 }

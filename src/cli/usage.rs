@@ -1,9 +1,9 @@
 //! Usage errors in the house's form, with the nearest valid word.
 
 use super::{CommandLine, Failure, status};
+use crate::agent::nearest::nearest;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use crate::agent::nearest::nearest;
 
 /// What a parse that did not succeed comes to: help and version are printed, errors become a failure.
 pub(crate) fn failure(error: &clap::Error) -> Failure {

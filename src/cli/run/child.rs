@@ -36,11 +36,7 @@ impl Child {
         signals: Inherited,
     ) -> Result<Self, Failure> {
         let mut command = Command::new(program);
-        command
-            .arg0(&plan.command)
-            .args(&plan.arguments)
-            .envs(plan.environment.iter().map(|(name, value)| (name, value)))
-            .envs(environment.iter().map(|(name, value)| (name, value)));
+        command.arg0(&plan.command).args(&plan.arguments).envs(environment.iter().map(|(name, value)| (name, value)));
         // SAFETY: the closure makes only async-signal-safe calls (`sigaction`, `pthread_sigmask`) and allocates nothing.
         unsafe {
             command.pre_exec(move || signals.restore());

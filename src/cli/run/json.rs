@@ -16,7 +16,7 @@ pub(crate) struct JsonFile {
 
 impl JsonFile {
     /// Checks that a report can be written there.
-    pub(super) fn check(path: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) fn check(path: &Path) -> Result<Self, Failure> {
         if path.as_os_str() == "-" {
             return Err(Failure::usage("`--json` needs a file: standard output is the command's own")
                 .hint("write `--json report.json`, or `--json /dev/stderr`"));
@@ -64,7 +64,7 @@ impl JsonFile {
     }
 
     /// Writes the report.
-    pub(super) fn write(&self, text: &str) -> Result<(), Failure> {
+    pub(in crate::cli) fn write(&self, text: &str) -> Result<(), Failure> {
         self.try_write(text).map_err(|error| {
             Failure::new(status::FAILED, format!("cannot write the report to `{}`: {error}", self.path.display()))
         })

@@ -10,8 +10,8 @@ mod signals;
 mod source;
 mod supervise;
 
-pub(super) use options::Plan;
-pub(super) use options::RunArgs;
+pub(super) use json::JsonFile;
+pub(super) use options::{Plan, RunArgs, Via};
 pub(super) use report::Finished;
 pub(super) use signals::Inbox;
 pub(super) use supervise::supervise;

@@ -120,8 +120,6 @@ pub(crate) struct Plan {
     pub(crate) command: OsString,
     /// Its arguments.
     pub(crate) arguments: Vec<OsString>,
-    /// Variables that are set for it beside the observer's own.
-    pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) name: String,
     pub(crate) naming: Naming,
     pub(crate) deadline: Option<Duration>,
@@ -162,7 +160,6 @@ impl RunArgs {
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
             quiet: self.quiet,
             source: "run",
-            environment: Vec::new(),
             command,
             arguments,
         })

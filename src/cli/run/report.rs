@@ -23,6 +23,8 @@ pub(super) struct Facts<'a> {
 pub(crate) struct Finished {
     /// Exit code for hopwatch.
     pub(crate) code: u8,
+    /// The user ended it.
+    pub(crate) by_user: bool,
     /// What there is to tell.
     pub(crate) report: Report,
 }
@@ -43,7 +45,7 @@ pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
     let judgement = attribution::judge(&run, &losses);
     let findings = attribution::findings(&[&run]);
     let report = report::report(plan.source, end, &[(&run, &judgement)], &findings, &losses, notes);
-    Finished { code, report }
+    Finished { code, by_user: exit.by_user, report }
 }
 
 /// What is open right now, as text.
@@ -52,7 +54,7 @@ pub(super) fn open(name: &str, spans: &[Span], now: Nanos) -> String {
 }
 
 /// The report as JSON text.
-pub(super) fn json(report: &Report) -> String {
+pub(in crate::cli) fn json(report: &Report) -> String {
     // Plain data with text keys: writing it as JSON cannot fail.
     let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
     text.push('\n');
