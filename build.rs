@@ -1,2 +1,2 @@
-//! Runs at build time.
+//! Placeholder.
 fn main() {}
