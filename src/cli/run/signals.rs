@@ -163,13 +163,10 @@ impl Inherited {
 
 /// Stops this process as `signal` stopped the command, so that the shell sees it; returns when it is continued.
 pub(super) fn stop_self(signal: i32) {
-    let set = set_of(&[signal]);
-    let (Ok(_), true) = (change_mask(libc::SIG_UNBLOCK, &set), signal != libc::SIGSTOP) else {
-        send(std::process::id().cast_signed(), libc::SIGSTOP);
-        return;
-    };
+    // Sent while it is blocked, it becomes one with that which the terminal may have sent: one stop, not two.
     send(std::process::id().cast_signed(), signal);
-    if signal == libc::SIGTSTP {
+    let set = set_of(&[signal]);
+    if signal == libc::SIGTSTP && change_mask(libc::SIG_UNBLOCK, &set).is_ok() {
         let _unchanged = change_mask(libc::SIG_BLOCK, &set);
     }
 }
