@@ -3,6 +3,8 @@
 #![cfg(target_os = "linux")]
 
 mod bytes;
+mod demo;
+mod observed;
 mod signals;
 mod support;
 mod terminal;

@@ -72,6 +72,7 @@ fn a_second_interrupt_kills() {
     let mut noting = noting(&["--quiet"]);
     send(noting.pid(), libc::SIGINT);
     wait_until("the first is passed on", || noting.noted() == ["INT"]);
+    std::thread::sleep(Duration::from_millis(500));
     assert!(noting.child.try_wait().unwrap().is_none());
     send(noting.pid(), libc::SIGINT);
     assert_eq!(noting.wait().0, Some(137));

@@ -21,6 +21,9 @@ pub(super) fn not_seen(name: &str, reason: &str) -> String {
     format!("hopwatch: the calls of `{name}` will not be seen: {reason}\n")
 }
 
+/// Said at the end when nothing looked at the command's calls.
+pub(super) const NOBODY_LOOKED: &str = "the calls of this command were not watched: its time cannot be told apart";
+
 /// Said at the end when a command that was observed made no call.
-pub(super) const NOTHING_SEEN: &str = "no call was seen. If there were any: programs with TLS or a C library of their own (Go, static binaries) \
-hide them, and so do daemons that were running before; in-process models and stores make none";
+pub(super) const NOTHING_SEEN: &str = "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls; \
+a model or store inside the process makes none";

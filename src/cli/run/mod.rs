@@ -29,11 +29,9 @@ pub(super) fn run(args: RunArgs) -> Result<u8, Failure> {
     if !quiet {
         tell(&text(&finished.report, Style { color }));
     }
-    if let Some(file) = &plan.json {
-        if let Err(failure) = file.write(&report::json(&finished.report)) {
-            // The command's exit code outweighs ours once it ran.
-            failure.print();
-        }
+    if let Some(Err(failure)) = plan.json.as_ref().map(|file| file.write(&report::json(&finished.report))) {
+        // The command's exit code outweighs ours once it ran.
+        failure.print();
     }
     Ok(finished.code)
 }

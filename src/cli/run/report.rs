@@ -34,15 +34,22 @@ pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
     let Facts { plan, start, end, exit } = facts;
     let observed = source.finish(end);
     let mut notes = Vec::new();
-    if observed.as_ref().is_some_and(|observed| observed.spans.is_empty()) {
-        notes.push(message::NOTHING_SEEN.to_owned());
+    match &observed {
+        None => notes.push(message::NOBODY_LOOKED.to_owned()),
+        Some(observed) if observed.spans.is_empty() => notes.push(message::NOTHING_SEEN.to_owned()),
+        Some(_) => {}
     }
+    let looked = observed.is_some();
     let observed = observed.unwrap_or_default();
     let losses = observed.losses.clone();
     let deadline = plan.deadline.map(|deadline| Nanos::try_from(deadline.as_nanos()).unwrap_or(Nanos::MAX));
     let facts = RunFacts { name: plan.name.as_str().into(), start, end: Some(end), seen_until: end, deadline, exit: Some(exit) };
     let run = process_run(observed, facts);
-    let judgement = attribution::judge(&run, &losses);
+    let mut judgement = attribution::judge(&run, &losses);
+    if !looked {
+        // The time is nobody's: it could not be told apart.
+        judgement.verdict = None;
+    }
     let findings = attribution::findings(&[&run]);
     let report = report::report(plan.source, end, &[(&run, &judgement)], &findings, &losses, notes);
     Finished { code, by_user: exit.by_user, report }

@@ -62,11 +62,21 @@ impl Source {
     }
 
     /// All that was seen; `None` = nobody looked.
-    pub(super) fn finish(self, ended: Nanos) -> Option<Observed> {
-        let (place, observer) = self.observing?;
+    pub(super) fn finish(mut self, ended: Nanos) -> Option<Observed> {
+        let (place, observer) = self.observing.take()?;
         let observed = observer.finish(ended, GRACE);
         place.remove();
         Some(observed)
+    }
+}
+
+impl Drop for Source {
+    /// A command that could not be started leaves no place behind.
+    fn drop(&mut self) {
+        if let Some((place, observer)) = self.observing.take() {
+            let _nothing = observer.finish(0, Duration::ZERO);
+            place.remove();
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const KILL_AFTER: Duration = Duration::from_secs(2);
 /// How long to sleep at most: a signal wakes, but a stop that was noticed late must not wait for one.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Interrupts that come closer together are one: `timeout -s INT` sends to the process and to its group.
+const ONE_INTERRUPT: Duration = Duration::from_millis(50);
 /// An end so soon after a signal of the user is its doing.
 const USER_ENDED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -32,7 +34,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
         started: monotonic(),
         child,
         last_user_signal: None,
-        interrupts: 0,
+        last_interrupt: None,
         deadline_kill: DeadlineKill::Due,
     };
     let exit = watch.until_the_end(&inbox)?;
@@ -52,7 +54,7 @@ struct Watch<'a> {
     child: Child,
     /// The last signal by which the user asks for an end, and when.
     last_user_signal: Option<(i32, Instant)>,
-    interrupts: u32,
+    last_interrupt: Option<Instant>,
     deadline_kill: DeadlineKill,
 }
 
@@ -142,12 +144,16 @@ impl Watch<'_> {
                 let now = self.anchor.now();
                 tell(&report::open(&self.plan.name, &self.source.open_now(), now));
             }
-            libc::SIGINT if self.interrupts > 0 => self.child.send(libc::SIGKILL),
+            libc::SIGINT if self.last_interrupt.is_some_and(|at| at.elapsed() < ONE_INTERRUPT) => {}
+            libc::SIGINT if self.last_interrupt.is_some() => self.child.send(libc::SIGKILL),
             _ => {
+                let now = monotonic();
                 if [libc::SIGINT, libc::SIGTERM, libc::SIGHUP].contains(&number) {
-                    self.last_user_signal = Some((number, monotonic()));
+                    self.last_user_signal = Some((number, now));
                 }
-                self.interrupts += u32::from(number == libc::SIGINT);
+                if number == libc::SIGINT {
+                    self.last_interrupt = Some(now);
+                }
                 if to_pass_on {
                     self.child.send(number);
                 }
