@@ -22,3 +22,6 @@ pub use findings::findings;
 pub use path::{Charge, Decomposition, Section, Tree, decompose};
 pub use self_time::self_times;
 pub use verdict::{Judgement, judge};
+
+#[cfg(test)]
+mod tests;

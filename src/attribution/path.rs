@@ -113,7 +113,7 @@ impl Walk<'_> {
                 // Children in series may overlap a little; others that reach past this point ran in parallel.
                 let over = child.end.saturating_sub(frame.at);
                 let fits = over == 0 || (child.start < frame.at && u128::from(over) * 100 <= u128::from(frame.hi - frame.lo));
-                fits.then(|| (skipped, child.span.0, child.start, child.end.min(frame.at)))
+                fits.then(|| (skipped, child.span.0, child.start.max(frame.lo), child.end.min(frame.at)))
             });
             let charge = charge(self.forest, frame.span);
             let Some((skipped, child, start, end)) = taken else {
@@ -135,9 +135,9 @@ impl Walk<'_> {
         let forest = self.forest;
         let base = self.candidates.len();
         for &child in forest.children(span) {
-            let start = forest.start[child as usize].max(lo);
+            let start = forest.start[child as usize];
             let end = forest.end[child as usize].min(hi);
-            if start < end && !forest.is_apart(child) {
+            if start.max(lo) < end && !forest.is_apart(child) {
                 let leaves = forest.leaves_service(child);
                 self.candidates.push(Candidate { end, leaves, start, span: std::cmp::Reverse(child) });
             }

@@ -55,15 +55,15 @@ pub fn judge(run: &Run, losses: &Losses) -> Judgement {
     } else {
         Outcome::Ok
     };
-    let culprit = match (outcome, failed) {
+    let stopped = exit.by_user && !late;
+    let culprit = match failed {
         _ if late => spent(&account),
-        (Outcome::Cancelled, _) => interrupted(&account),
-        (_, Some(hop)) => ended_by(&account, hop),
-        (Outcome::Ok, None) => gross_excess(&account).or_else(|| gross_stall(&account)),
-        _ => None,
+        _ if stopped => interrupted(&account),
+        Some(hop) => ended_by(&account, hop),
+        None if broke => None,
+        None => gross_excess(&account).or_else(|| gross_stall(&account)),
     };
-    let well = outcome == Outcome::Cancelled || (outcome == Outcome::Ok && failed.is_none());
-    let healthy = well && culprit.is_none();
+    let healthy = culprit.is_none() && (stopped || (outcome == Outcome::Ok && failed.is_none()));
     let verdict = culprit.map(|culprit| verdict(&account, &culprit, failed, losses));
     Judgement { outcome, healthy, blame: account.blame(), verdict }
 }

@@ -119,7 +119,7 @@ impl Connection {
                     taken
                 }
                 State::Lost(lost) => {
-                    lost.bytes += rest.len() as u64;
+                    lost.bytes = lost.bytes.saturating_add(rest.len() as u64);
                     if let Some(content) = &mut lost.content {
                         content.data(rest);
                     }
@@ -209,8 +209,9 @@ impl Connection {
             head: Box::new(head),
         });
         let framing = match message.content_length {
-            _ if !end_seen || message.unframed => None,
+            _ if !end_seen => None,
             _ if message.chunked => Some(Framing::Chunked),
+            _ if message.unframed => None,
             Some(length) => Some(Framing::Length(length)),
             // The field may stand in what is missing.
             None if cut && !bodyless => None,
