@@ -117,6 +117,22 @@ impl Timeline {
         })
     }
 
+    /// The tiles that have time in `[from, to)`, clipped to it, in time order. Found by bisection, since a timeline may be long.
+    pub fn within(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = Stretch> + '_ {
+        let first = self.tiles.partition_point(|tile| tile.end <= from);
+        let start = if first == 0 { self.start } else { self.tiles[first - 1].end };
+        self.tiles[first..]
+            .iter()
+            .scan(start, |start, tile| {
+                let part = Stretch { phase: tile.phase, start: *start, end: tile.end, cause: tile.cause };
+                *start = tile.end;
+                Some(part)
+            })
+            .take_while(move |part| part.start < to)
+            .map(move |part| Stretch { start: part.start.max(from), end: part.end.min(to), ..part })
+            .filter(|part| part.start < part.end)
+    }
+
     fn extend(&mut self, tile: Tile) {
         if tile.end <= self.end() {
             return;
@@ -156,6 +172,19 @@ mod tests {
         assert_eq!(stalled.total(Phase::Stall), Some(40));
         assert_eq!(stalled.total(Phase::Stream), Some(80));
         assert_eq!(stalled.duration(), 200);
+    }
+
+    #[test]
+    fn a_window_is_cut_out_of_the_tiles() {
+        let mut timeline = Timeline::new(10);
+        timeline.push(Phase::Connect, 20);
+        timeline.push(Phase::Send, 30);
+        timeline.push(Phase::Wait, 60);
+        let parts = |from, to| timeline.within(from, to).map(|part| (part.phase, part.start, part.end)).collect::<Vec<_>>();
+        assert_eq!(parts(25, 40), [(Phase::Send, 25, 30), (Phase::Wait, 30, 40)]);
+        assert_eq!(parts(0, 12), [(Phase::Connect, 10, 12)]);
+        assert_eq!(parts(60, 90), []);
+        assert_eq!(parts(40, 40), []);
     }
 
     #[test]

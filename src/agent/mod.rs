@@ -1,0 +1,9 @@
+//! What stands between the sources and the people: configuration and the naming of peers.
+
+pub mod assemble;
+pub mod base_url;
+pub mod config;
+pub mod duration;
+pub mod nearest;
+
+pub use config::Config;

@@ -1,0 +1,290 @@
+//! A run's critical path charged to components, call by call: what blame shows and verdicts argue with.
+
+use super::baseline::Baselines;
+use super::forest::{Forest, NONE};
+use super::path::{self, Charge};
+use super::stalls::{Blocker, Blocks};
+use crate::model::{BlameRow, Component, Kind, Name, Nanos, Phase, Role, Run, Span, StallCause};
+use rustc_hash::FxHashMap;
+
+/// A run's blame with what is behind it.
+#[derive(Debug)]
+pub(super) struct Account<'a> {
+    pub(super) run: &'a Run,
+    /// Start to horizon.
+    pub(super) total: Nanos,
+    pub(super) baselines: Baselines<'a>,
+    /// Components, longest first.
+    pub(super) rows: Vec<Row<'a>>,
+}
+
+/// One component's time on the path.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub(super) kind: Option<Kind>,
+    pub(super) dependency: Option<&'a Name>,
+    pub(super) phase: Phase,
+    pub(super) time: Nanos,
+    /// Part of the time that is estimated.
+    pub(super) inferred: Nanos,
+    /// The calls behind it; none for the caller.
+    pub(super) parts: Vec<Part>,
+    /// Every call is to a process of the run itself.
+    pub(super) internal: bool,
+    /// The sum of what these calls usually take in this phase.
+    pub(super) usual: Option<Nanos>,
+    /// What blocked, longest first.
+    pub(super) blockers: Vec<(Blocker<'a>, Nanos)>,
+}
+
+/// One call's time in one component.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// Index into the run's spans.
+    pub(super) span: u32,
+    pub(super) time: Nanos,
+}
+
+impl<'a> Account<'a> {
+    pub(super) fn of(run: &'a Run) -> Self {
+        let horizon = run.horizon();
+        let total = horizon - run.start;
+        let forest = Forest::build(&run.spans, Some(horizon), &nested(run, horizon));
+        let mut ledger = Ledger::new(run, &forest);
+        let decomposition = path::decomposition(&forest, Some(horizon));
+        let tree = decomposition.trees.iter().find(|tree| tree.root == 0).or(decomposition.trees.first());
+        // Whatever the root span does not cover of the run is the caller's.
+        let mut at = horizon;
+        for section in tree.map_or(&[][..], |tree| &tree.sections) {
+            let (start, end) = (section.start.max(run.start), section.end.min(at));
+            if start < end {
+                ledger.own(None, end, at);
+                ledger.section(section.span as u32, section.charge, start, end);
+                at = start;
+            }
+        }
+        ledger.own(None, run.start, at);
+        let baselines = Baselines::of(&run.spans);
+        let mut rows = ledger.rows;
+        for row in &mut rows {
+            row.usual = row.usual(&baselines);
+            row.blockers.sort_by_key(|&(_, time)| std::cmp::Reverse(time));
+        }
+        rows.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.component().cmp(&b.component())));
+        Self { run, total, baselines, rows }
+    }
+
+    /// The blame as the model tells it.
+    pub(super) fn blame(&self) -> Vec<BlameRow> {
+        self.rows.iter().map(|row| row.blame(self.total)).collect()
+    }
+
+    /// A part of the run, 0 to 1.
+    pub(super) fn share(&self, time: Nanos) -> f64 {
+        share(time, self.total)
+    }
+
+    pub(super) fn span(&self, index: u32) -> &'a Span {
+        &self.run.spans[index as usize]
+    }
+}
+
+fn share(time: Nanos, total: Nanos) -> f64 {
+    if total == 0 { 0.0 } else { time as f64 / total as f64 }
+}
+
+impl Row<'_> {
+    pub(super) fn component(&self) -> Component {
+        Component { kind: self.kind, dependency: self.dependency.cloned(), phase: self.phase }
+    }
+
+    /// Whether it is the caller's own time: its code, its stalls, its start-up.
+    pub(super) const fn is_callers(&self) -> bool {
+        matches!((self.kind, self.dependency), (None, None) | (Some(Kind::Startup), _))
+    }
+
+    /// Time beyond what is usual; `None` = nothing to compare with.
+    pub(super) fn excess(&self) -> Option<Nanos> {
+        self.usual.map(|usual| self.time.saturating_sub(usual))
+    }
+
+    fn usual(&self, baselines: &Baselines<'_>) -> Option<Nanos> {
+        let mut sum: Nanos = 0;
+        let mut measured = false;
+        for part in &self.parts {
+            match baselines.usual(part.span, Some(self.phase)) {
+                Some(usual) => {
+                    measured = true;
+                    sum = sum.saturating_add(usual.median);
+                }
+                // Nothing can be said of a main call; a small one is taken to be as usual.
+                None if part.time >= self.time / 10 => return None,
+                None => sum = sum.saturating_add(part.time),
+            }
+        }
+        measured.then_some(sum)
+    }
+
+    fn blame(&self, total: Nanos) -> BlameRow {
+        BlameRow {
+            component: self.component(),
+            time: self.time,
+            share: share(self.time, total),
+            usual: self.usual,
+            calls: self.parts.len() as u64,
+            inferred: self.inferred > 0,
+            detail: self.blockers.first().map(|(blocker, _)| blocker.detail()),
+        }
+    }
+}
+
+/// Rows in the making.
+struct Ledger<'a, 'f> {
+    run: &'a Run,
+    forest: &'f Forest,
+    blocks: Blocks<'a>,
+    /// For each span the call, or the span of a known kind, that its own time belongs to.
+    holders: Vec<u32>,
+    index: FxHashMap<(Option<Kind>, Option<&'a str>, Phase), usize>,
+    /// Where a call stands in its row.
+    places: FxHashMap<(usize, u32), usize>,
+    rows: Vec<Row<'a>>,
+}
+
+impl<'a, 'f> Ledger<'a, 'f> {
+    fn new(run: &'a Run, forest: &'f Forest) -> Self {
+        let mut holders = vec![NONE; run.spans.len()];
+        for &at in &forest.order {
+            let parent = forest.parent[at as usize];
+            let holds = forest.is_client(at) || run.spans[at as usize].kind.is_some();
+            holders[at as usize] = if holds { at } else { holders.get(parent as usize).copied().unwrap_or(NONE) };
+        }
+        let blocks = Blocks::of(run);
+        Self { run, forest, blocks, holders, index: FxHashMap::default(), places: FxHashMap::default(), rows: Vec::new() }
+    }
+
+    fn section(&mut self, span: u32, charge: Charge, start: Nanos, end: Nanos) {
+        let holder = self.holders[span as usize];
+        let Some(held) = self.run.spans.get(holder as usize) else { return self.own(None, start, end) };
+        match held.kind {
+            Some(Kind::Startup) => self.own(held.kind, start, end),
+            _ if charge == Charge::Callee || self.forest.is_client(holder) || held.role == Role::Client => {
+                self.hop(holder, start, end);
+            }
+            _ => self.add(held.kind, held.dependency.as_ref(), Phase::Own, holder, end - start, false),
+        }
+    }
+
+    /// Time inside a call: its phases in time order, and what they do not cover.
+    fn hop(&mut self, hop: u32, start: Nanos, end: Nanos) {
+        let span = &self.run.spans[hop as usize];
+        let dependency = span.dependency.as_ref().or_else(|| self.forest.callee(hop, &self.run.spans));
+        let (from, to) = (self.forest.to_own_clock(hop, start), self.forest.to_own_clock(hop, end));
+        let mut rest = end - start;
+        if let Some(call) = &span.call {
+            for tile in call.timeline.within(from, to) {
+                // A moved clock that met its limits must not make time.
+                let time = (tile.end - tile.start).min(rest);
+                rest -= time;
+                match tile.phase {
+                    Phase::Own => self.own(None, tile.start, tile.start + time),
+                    Phase::Stall => self.stalled(tile.start, tile.start + time, tile.cause),
+                    phase => self.add(span.kind, dependency, phase, hop, time, span.inferred),
+                }
+            }
+        }
+        self.add(span.kind, dependency, Phase::Wait, hop, rest, true);
+    }
+
+    /// The caller's own time, which is a stall where the caller was blocked.
+    fn own(&mut self, kind: Option<Kind>, start: Nanos, end: Nanos) {
+        let blocks = std::mem::take(&mut self.blocks);
+        blocks.split(start, end, |start, end, stall| match stall {
+            Some(stall) => self.blocked(kind, Blocker::of(stall), end - start),
+            None => self.add(kind, None, Phase::Own, NONE, end - start, false),
+        });
+        self.blocks = blocks;
+    }
+
+    fn stalled(&mut self, start: Nanos, end: Nanos, cause: Option<StallCause>) {
+        let blocker = self.blocks.blocker(start, end, cause);
+        self.blocked(None, blocker, end - start);
+    }
+
+    fn blocked(&mut self, kind: Option<Kind>, blocker: Blocker<'a>, time: Nanos) {
+        let row = self.row(kind, None, Phase::Stall);
+        let row = &mut self.rows[row];
+        row.time += time;
+        match row.blockers.iter_mut().find(|(known, _)| *known == blocker) {
+            Some((_, sum)) => *sum += time,
+            None => row.blockers.push((blocker, time)),
+        }
+    }
+
+    fn add(&mut self, kind: Option<Kind>, dependency: Option<&'a Name>, phase: Phase, span: u32, time: Nanos, inferred: bool) {
+        if time == 0 {
+            return;
+        }
+        let at = self.row(kind, dependency, phase);
+        let row = &mut self.rows[at];
+        row.time += time;
+        row.inferred += if inferred { time } else { 0 };
+        let Some(call) = self.run.spans.get(span as usize) else { return };
+        row.internal &= call.call.as_ref().is_some_and(|call| call.internal);
+        let place = *self.places.entry((at, span)).or_insert(row.parts.len());
+        match row.parts.get_mut(place) {
+            Some(part) => part.time += time,
+            None => row.parts.push(Part { span, time }),
+        }
+    }
+
+    fn row(&mut self, kind: Option<Kind>, dependency: Option<&'a Name>, phase: Phase) -> usize {
+        let key = (kind, dependency.map(|name| &**name), phase);
+        *self.index.entry(key).or_insert_with(|| {
+            let blockers = Vec::new();
+            let internal = dependency.is_some();
+            self.rows.push(Row {
+                kind,
+                dependency,
+                phase,
+                time: 0,
+                inferred: 0,
+                parts: Vec::new(),
+                internal,
+                usual: None,
+                blockers,
+            });
+            self.rows.len() - 1
+        })
+    }
+}
+
+/// Calls that a server inside the run's own process tree made while it was being called: they belong below that call, so that what
+/// the server waited for is seen instead of the server.
+fn nested(run: &Run, horizon: Nanos) -> Vec<(u32, u32)> {
+    /// Calls that began before are looked at this far back; deeper overlaps stay side by side.
+    const LOOK_BACK: usize = 64;
+    let end = |span: &Span| span.end.unwrap_or(horizon).max(span.start);
+    let pid = |span: &Span| span.call.as_ref().and_then(|call| call.client.pid);
+    let is_internal = |span: &Span| span.call.as_ref().is_some_and(|call| call.internal);
+    let mut outer: Vec<u32> = (0..run.spans.len() as u32).filter(|&at| is_internal(&run.spans[at as usize])).collect();
+    if outer.is_empty() {
+        return Vec::new();
+    }
+    outer.sort_by_key(|&at| run.spans[at as usize].start);
+    let mut nested = Vec::new();
+    for (at, inner) in run.spans.iter().enumerate().filter(|(_, span)| pid(span).is_some()) {
+        let before = outer.partition_point(|&other| run.spans[other as usize].start <= inner.start);
+        let contains = |other: &&u32| {
+            let other = &run.spans[**other as usize];
+            // Strictly longer, so that two calls never end up inside each other.
+            let longer = end(other) - other.start > end(inner) - inner.start;
+            longer && end(other) >= end(inner) && other.parent == inner.parent && pid(other).is_some() && pid(other) != pid(inner)
+        };
+        let around = outer[..before].iter().rev().take(LOOK_BACK).filter(contains);
+        if let Some(&shortest) = around.min_by_key(|&&other| end(&run.spans[other as usize]) - run.spans[other as usize].start) {
+            nested.push((at as u32, shortest));
+        }
+    }
+    nested
+}

@@ -1,0 +1,37 @@
+//! `hopwatch run`: wraps an unchanged command.
+
+mod child;
+mod json;
+mod message;
+mod name;
+mod options;
+pub(super) mod report;
+mod signals;
+mod source;
+mod supervise;
+
+pub(super) use json::JsonFile;
+pub(super) use options::{Plan, RunArgs, Via};
+pub(super) use report::Finished;
+pub(super) use signals::Inbox;
+pub(super) use supervise::supervise;
+
+use super::{Failure, tell};
+use crate::export::report::{Style, text};
+
+/// Runs the command and tells what ate its time; its exit code.
+pub(super) fn run(args: RunArgs) -> Result<u8, Failure> {
+    // Before anything starts a thread: a signal must find nobody who dies of it.
+    let inbox = Inbox::open()?;
+    let (color, quiet) = (args.color.on_stderr(), args.quiet);
+    let plan = args.plan()?;
+    let finished = supervise(&plan, inbox)?;
+    if !quiet {
+        tell(&text(&finished.report, Style { color }));
+    }
+    if let Some(Err(failure)) = plan.json.as_ref().map(|file| file.write(&report::json(&finished.report))) {
+        // The command's exit code outweighs ours once it ran.
+        failure.print();
+    }
+    Ok(finished.code)
+}

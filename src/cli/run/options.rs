@@ -1,0 +1,224 @@
+//! Options of `run`, and the plan that they make together with the configuration and the environment.
+
+use super::json::JsonFile;
+use super::name;
+use crate::agent::config::{Config, check_dependency_name, parse_kind};
+use crate::agent::duration::{self, DurationError};
+use crate::cli::color::Color;
+use crate::cli::{Failure, status};
+use crate::model::Naming;
+use crate::model::naming::Rule;
+use clap::{Args, ValueEnum};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Names the configuration file when no `--config` does.
+const ENV_CONFIG: &str = "HOPWATCH_CONFIG";
+/// Read from the working directory when nothing names another.
+const DEFAULT_CONFIG: &str = "hopwatch.toml";
+
+/// Run a command and name what ate its time
+///
+/// The command runs unchanged: its input, output, exit code, signals and job control are its own. When it ends, the report goes to
+/// standard error: the time by dependency and phase, and the culprit when the run failed, was late or was slower than its normal.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hopwatch run -- python agent.py
+  hopwatch run --deadline 10s -- python agent.py         the report is cut at 10 s
+  hopwatch run --deadline 10s --kill -- python agent.py  and so is the command
+  hopwatch run --dep retrieval/docs=127.0.0.1:8000 --dep tool/search=search.local -- python agent.py
+  hopwatch run --json report.json --quiet -- pytest tests/agent
+
+Signals: what is sent to hopwatch is passed on to the command. A second Ctrl-C kills it. SIGQUIT
+(`kill -QUIT`) prints what is open right now, with age and phase; it is not passed on, but Ctrl-\\
+on a terminal reaches the command as well.
+
+Exit code: the command's own (128 + signal when a signal ended it); 127 not found, 126 not
+executable, 124 ended by --kill, 2 wrong usage or configuration, 3 when it could not be watched as asked.")]
+pub(crate) struct RunArgs {
+    /// How to see the command's calls: `auto` is the observer where it can load, else nothing; `none` leaves the command alone
+    #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
+    #[arg(long_help = "\
+How to see the command's calls:
+  auto      the observer where it can load, else nothing (said before it starts)
+  observer  a shared object, preloaded into the command; exit 3 where it cannot load
+  none      nothing; the command is left alone")]
+    via: Via,
+
+    /// The time that the command may take, like 10s, 1m30s, 500ms: the report is cut there
+    #[arg(long, value_name = "DURATION", value_parser = duration_option, allow_hyphen_values = true)]
+    deadline: Option<Duration>,
+
+    /// End the command at the deadline: SIGTERM, 2 s later SIGKILL; exit code 124
+    #[arg(long)]
+    kill: bool,
+
+    /// Name of the run in the report [default: the script or program]
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Name a dependency and its kind; repeatable
+    #[arg(long = "dep", value_name = "KIND/NAME=HOST[:PORT]", value_parser = dependency_option)]
+    #[arg(long_help = "\
+Name a dependency and its kind; repeatable. Kinds: llm, retrieval, embedding, tool, agent, http.
+Known providers (OpenAI, Azure OpenAI, Anthropic, Ollama and others) need no name")]
+    dependencies: Vec<Rule>,
+
+    /// Configuration file [default: $HOPWATCH_CONFIG, else hopwatch.toml here if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Also write the report as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Print no report and no notes; errors are still told
+    #[arg(long, short)]
+    pub(super) quiet: bool,
+
+    /// Colour the report
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: Color,
+
+    /// Leave proxy variables alone (gateway)
+    #[arg(long, hide = true)]
+    no_proxy_env: bool,
+    /// Leave base-URL variables alone (gateway)
+    #[arg(long, hide = true)]
+    no_base_urls: bool,
+    /// Leave OTLP variables alone (gateway)
+    #[arg(long, hide = true)]
+    no_otlp_env: bool,
+
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    command: Vec<OsString>,
+}
+
+/// `--via`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Via {
+    /// The observer where it can load
+    #[default]
+    Auto,
+    /// The observer
+    Observer,
+    /// The gateway
+    Gateway,
+    /// Observer and gateway
+    Both,
+    /// Nothing
+    None,
+}
+
+/// All that is settled before the command starts.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Program as the user wrote it, and its arguments.
+    pub(crate) command: OsString,
+    /// Its arguments.
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) name: String,
+    pub(crate) naming: Naming,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) kill: bool,
+    pub(crate) via: Via,
+    pub(crate) json: Option<JsonFile>,
+    /// Say nothing but errors.
+    pub(crate) quiet: bool,
+    /// `source` of the report.
+    pub(crate) source: &'static str,
+}
+
+impl RunArgs {
+    /// Joins options, configuration and environment; an option wins.
+    pub(super) fn plan(self) -> Result<Plan, Failure> {
+        if matches!(self.via, Via::Gateway | Via::Both) {
+            return Err(Failure::usage("the gateway comes with a later version")
+                .hint("use `--via observer` (Linux, dynamically linked programs), or leave `--via` out"));
+        }
+        let config = read_config(self.config.as_deref())?;
+        let deadline = self.deadline.or(config.run.deadline);
+        let kill = self.kill || config.run.kill == Some(true);
+        if kill && deadline.is_none() {
+            return Err(Failure::usage("`--kill` needs a deadline").hint("add `--deadline 10s`"));
+        }
+        let mut words = self.command.into_iter();
+        let command = words.next().unwrap_or_default();
+        let arguments: Vec<OsString> = words.collect();
+        let mut rules = self.dependencies;
+        rules.extend(config.rules());
+        let run_name = self.name.or(config.run.name).unwrap_or_else(|| name::of_command(&command, &arguments));
+        Ok(Plan {
+            name: run_name,
+            naming: Naming { rules, base_urls: crate::agent::base_url::rules(std::env::vars_os()) },
+            deadline,
+            kill,
+            via: self.via,
+            json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
+            quiet: self.quiet,
+            source: "run",
+            command,
+            arguments,
+        })
+    }
+}
+
+fn read_config(option: Option<&Path>) -> Result<Config, Failure> {
+    let named = option.map(Path::to_owned).or_else(|| {
+        let value = std::env::var_os(ENV_CONFIG).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    });
+    let path = match named {
+        Some(path) => path,
+        None if Path::new(DEFAULT_CONFIG).is_file() => DEFAULT_CONFIG.into(),
+        None => return Ok(Config::default()),
+    };
+    Config::read(&path).map_err(|error| {
+        let failure = Failure::of(status::USAGE, &error);
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+fn duration_option(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| format!("{error}\nhint: {}", DurationError::HINT))
+}
+
+/// Reads `KIND/NAME=HOST[:PORT]`.
+fn dependency_option(text: &str) -> Result<Rule, String> {
+    let form =
+        |problem: &str| format!("`{text}` {problem}\nhint: write KIND/NAME=HOST[:PORT], like `retrieval/docs=127.0.0.1:8000`");
+    let (left, place) = text.split_once('=').ok_or_else(|| form("has no `=`"))?;
+    let (kind, name) = left.split_once('/').ok_or_else(|| form("has no kind"))?;
+    let kind = parse_kind(kind).map_err(|(message, hint)| format!("{message}\nhint: {hint}"))?;
+    check_dependency_name(name).map_err(|message| form(&format!("is not usable: {message}")))?;
+    let (host, port) = Rule::parse_host(place).map_err(|message| form(&format!("is not usable: {message}")))?;
+    Ok(Rule { kind: Some(kind), name: name.into(), host, port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    #[test]
+    fn a_dependency_is_read_with_its_kind() {
+        let rule = dependency_option("retrieval/docs=127.0.0.1:8000").unwrap();
+        assert_eq!(rule, Rule { kind: Some(Kind::Retrieval), name: "docs".into(), host: "127.0.0.1".into(), port: Some(8000) });
+    }
+
+    #[test]
+    fn a_dependency_that_cannot_be_read_says_how_to_write_it() {
+        let hint_of = |text| dependency_option(text).unwrap_err();
+        assert!(hint_of("retreival/docs=h").contains("did you mean `retrieval`?"));
+        assert!(hint_of("docs=h:1").contains("has no kind"));
+        assert!(hint_of("retrieval/docs").contains("KIND/NAME=HOST[:PORT]"));
+        assert!(hint_of("retrieval/=h").contains("name is empty"));
+        assert!(hint_of("retrieval/docs=http://h").contains("is no host"));
+    }
+}

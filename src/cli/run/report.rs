@@ -1,0 +1,77 @@
+//! From what was seen to the report: the one place where `run` meets assembler, attribution and rendering.
+
+use super::message;
+use super::options::Plan;
+use super::source::Source;
+use crate::agent::assemble::{RunFacts, process_run};
+use crate::attribution;
+use crate::cli::{Failure, status};
+use crate::export::report::{self, Report};
+use crate::model::{Exit, Nanos, Span};
+
+/// What is known of the command beside its calls.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) start: Nanos,
+    pub(super) end: Nanos,
+    pub(super) exit: Exit,
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Exit code for hopwatch.
+    pub(crate) code: u8,
+    /// The user ended it.
+    pub(crate) by_user: bool,
+    /// What there is to tell.
+    pub(crate) report: Report,
+}
+
+/// Judges a run that is over.
+pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
+    let Facts { plan, start, end, exit } = facts;
+    let observed = source.finish(end);
+    let mut notes = Vec::new();
+    match &observed {
+        None => notes.push(message::NOBODY_LOOKED.to_owned()),
+        Some(observed) if observed.spans.is_empty() => notes.push(message::NOTHING_SEEN.to_owned()),
+        Some(_) => {}
+    }
+    let looked = observed.is_some();
+    let observed = observed.unwrap_or_default();
+    let losses = observed.losses.clone();
+    let deadline = plan.deadline.map(|deadline| Nanos::try_from(deadline.as_nanos()).unwrap_or(Nanos::MAX));
+    let facts = RunFacts { name: plan.name.as_str().into(), start, end: Some(end), seen_until: end, deadline, exit: Some(exit) };
+    let run = process_run(observed, facts);
+    let mut judgement = attribution::judge(&run, &losses);
+    if !looked {
+        // The time is nobody's: it could not be told apart.
+        judgement.verdict = None;
+    }
+    let findings = attribution::findings(&[&run]);
+    let report = report::report(plan.source, end, &[(&run, &judgement)], &findings, &losses, notes);
+    Finished { code, by_user: exit.by_user, report }
+}
+
+/// What is open right now, as text.
+pub(super) fn open(name: &str, spans: &[Span], now: Nanos) -> String {
+    report::open_hops(name, spans, now)
+}
+
+/// The report as JSON text.
+pub(in crate::cli) fn json(report: &Report) -> String {
+    // Plain data with text keys: writing it as JSON cannot fail.
+    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The JSON Schema of the report, as text.
+pub(in crate::cli) fn schema() -> Result<String, Failure> {
+    let mut text = serde_json::to_string_pretty(&report::schema())
+        .map_err(|error| Failure::new(status::FAILED, format!("cannot write the schema: {error}")))?;
+    text.push('\n');
+    Ok(text)
+}

@@ -1,0 +1,115 @@
+//! Runs that the observer sees.
+
+use crate::support::{ended, hopwatch, send, wait_until};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// A server that takes a request and never answers; tells when the request came.
+fn silent_server() -> (SocketAddr, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (came, requests) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = [0; 4096];
+        let _request = stream.read(&mut buffer).unwrap();
+        came.send(()).unwrap();
+        // Held until the client leaves.
+        while stream.read(&mut buffer).is_ok_and(|length| length > 0) {}
+    });
+    (address, requests)
+}
+
+/// The demo's agent against a retriever that never answers.
+fn hanging_agent(docs: SocketAddr, json: &Path) -> Command {
+    let docs = docs.to_string();
+    let mut command = hopwatch();
+    command.args(["run", "--via", "observer", "--name", "agent", "--json", json.to_str().unwrap()]);
+    command.args(["--dep", &format!("retrieval/docs={docs}"), "--", env!("CARGO_BIN_EXE_hopwatch"), "demo-agent"]);
+    command.args(["--fault", "none", "--llm", "127.0.0.1:1", "--tool", "127.0.0.1:1", "--docs", &docs, "--budget", "60s"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+fn the_agent(child: &Child) -> u32 {
+    let mut found = None;
+    wait_until("the agent runs", || {
+        found = crate::support::children(child.id()).into_iter().next();
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+#[test]
+fn a_hanging_call_is_shown_when_asked_and_kept_open_when_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let (address, requests) = silent_server();
+    let mut child = hanging_agent(address, &json).spawn().unwrap();
+    requests.recv_timeout(Duration::from_secs(30)).unwrap();
+    // What was written a moment ago is read within a polling round.
+    std::thread::sleep(Duration::from_millis(500));
+    send(child.id(), libc::SIGQUIT);
+    std::thread::sleep(Duration::from_millis(500));
+    send(the_agent(&child), libc::SIGKILL);
+    assert_eq!(child.wait().unwrap().code(), Some(137));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let open: Vec<&str> = said.lines().filter(|line| line.contains("retrieval/docs") && line.contains("wait")).collect();
+    assert!(!open.is_empty(), "{said}");
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let hops = report["runs"][0]["hops"].as_array().unwrap();
+    let hop = hops.iter().find(|hop| hop["dependency"] == "docs").unwrap();
+    assert_eq!((&hop["kind"], &hop["open"], &hop["current_phase"]), (&"retrieval".into(), &true.into(), &"wait".into()));
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let places = || {
+        let all = fs::read_dir("/dev/shm").into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        all.filter(|name| name.contains("hopwatch")).count()
+    };
+    // Others may run at the same time: only this one's own variable says where its place was.
+    let told = ended(hopwatch().args(["run", "--via", "observer", "-q", "--", "sh", "-c", "echo $HOPWATCH_RINGS"]));
+    assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
+    let place = told.out.trim();
+    assert!(!place.is_empty());
+    assert!(!Path::new(place).exists(), "{place} is still there, {} in all", places());
+    // Neither does a command that fails to start.
+    let script = folder.path().join("script");
+    fs::File::create(&script).unwrap().write_all(b"#!/nonexistent\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(ended(hopwatch().args(["run", "-q", "--"]).arg(&script)).code, Some(127));
+}
+
+#[test]
+fn a_command_that_cannot_be_observed_is_told_before_it_starts() {
+    let Some(static_binary) = ["/sbin/ldconfig.real", "/sbin/ldconfig", "/usr/sbin/ldconfig"].iter().find(|path| is_static(path))
+    else {
+        println!("skipped: no static binary here");
+        return;
+    };
+    let told = ended(hopwatch().args(["run", "--", static_binary, "--version"]));
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    assert!(told.err.starts_with(&format!("hopwatch: the calls of `{static_binary}` will not be seen: ")), "{}", told.err);
+    assert!(told.err.contains("were not watched"), "{}", told.err);
+    let refused = ended(hopwatch().args(["run", "--via", "observer", "--", static_binary, "--version"]));
+    assert_eq!((refused.code, refused.out.as_str()), (Some(3), ""));
+    assert!(refused.err.starts_with(&format!("error: `{static_binary}` cannot be observed: ")), "{}", refused.err);
+}
+
+/// Whether a program has no interpreter entry (`PT_INTERP` is 3).
+fn is_static(path: &&&str) -> bool {
+    let Ok(bytes) = fs::read(path) else { return false };
+    let number = |at: usize, size: usize| {
+        bytes.get(at..at + size).map(|part| part.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    let (Some(table), Some(entry), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else { return false };
+    bytes.starts_with(b"\x7fELF") && (0..count).all(|index| number(table + index * entry, 4) != Some(3))
+}
