@@ -50,7 +50,7 @@ macro_rules! originals {
 }
 
 originals! {
-    socket = SOCKET, connect = CONNECT, getsockopt = GETSOCKOPT, accept = ACCEPT, accept4 = ACCEPT4, close = CLOSE,
+    socket = SOCKET, socketpair = SOCKETPAIR, pipe = PIPE, pipe2 = PIPE2, connect = CONNECT, getsockopt = GETSOCKOPT, accept = ACCEPT, accept4 = ACCEPT4, close = CLOSE,
     close_range = CLOSE_RANGE, closefrom, dup = DUP, dup2 = DUP2, dup3 = DUP3, fcntl = FCNTL, fcntl64 = FCNTL,
     ioctl = IOCTL, shutdown = SHUTDOWN,
     getaddrinfo, gethostbyname, gethostbyname_r, gethostbyname2_r,
