@@ -21,6 +21,7 @@ macro_rules! stand_in {
     ($number:ident) => {
         sys::libc_call::<{ number::$number }> as *const () as usize
     };
+    // Four arguments where the system call takes six.
     (four $number:ident) => {
         sys::libc_call_4::<{ number::$number }> as *const () as usize
     };
@@ -116,7 +117,8 @@ fn find_libc(name: &CStr) -> usize {
     find(NEXT, name)
 }
 
-/// Looks every original up; from the constructor.
+/// Looks every original up; from the constructor. Without `dlopen`, which would initialise libc before its time and
+/// lose the program's environment.
 pub(crate) fn resolve_all() {
     RESOLVING.store(true, Relaxed);
     DLVSYM.store(find(DEFAULT, c"dlvsym"), Relaxed);
