@@ -28,7 +28,16 @@ pub(super) struct Baselines<'a> {
 #[derive(Debug, Default)]
 struct Group {
     members: Vec<u32>,
-    sorted: [OnceCell<Vec<Nanos>>; WHOLE + 1],
+    /// Made for groups that are asked for, since it is large.
+    sorted: OnceCell<Box<Sorted>>,
+}
+
+/// Each measure's values, sorted.
+#[derive(Debug, Default)]
+struct Sorted {
+    own: [OnceCell<Vec<Nanos>>; WHOLE + 1],
+    /// Together with those of the size classes next to it.
+    near: [OnceCell<Vec<Nanos>>; WHOLE + 1],
 }
 
 /// The other calls' values of one measure.
@@ -64,7 +73,9 @@ impl<'a> Baselines<'a> {
         let span = &self.spans[span as usize];
         let measure = phase.map_or(WHOLE, |phase| phase as usize);
         let own = ended_well(span).then(|| value(span, measure));
-        if let Some(usual) = group.values(self.spans, measure).and_then(|values| without(values, own)) {
+        if group.members.len() >= MIN_OTHERS
+            && let Some(usual) = without(group.values(self.spans, measure)?, own)
+        {
             return Some(usual);
         }
         // Too few of the very class: those next to it are near enough. Never further, since a large prompt is no slow call.
@@ -72,18 +83,23 @@ impl<'a> Baselines<'a> {
         if class == 0 {
             return None;
         }
-        let near = (class - 1).max(1)..=class.saturating_add(1);
-        let near = near.filter_map(|class| self.groups.get(*self.by_key.get(&(kind, dependency, operation, class))? as usize));
-        let mut values: Vec<Nanos> =
-            near.filter_map(|group| group.values(self.spans, measure)).flat_map(|values| values.iter().copied()).collect();
-        values.sort_unstable();
-        without(&values, own)
+        let near = ((class - 1).max(1)..=class.saturating_add(1))
+            .filter_map(|class| self.groups.get(*self.by_key.get(&(kind, dependency, operation, class))? as usize));
+        if near.clone().map(|group| group.members.len()).sum::<usize>() < MIN_OTHERS {
+            return None;
+        }
+        let values = group.sorted.get_or_init(Box::default).near.get(measure)?.get_or_init(|| {
+            let mut values: Vec<Nanos> = near.flat_map(|group| group.measured(self.spans, measure)).collect();
+            values.sort_unstable();
+            values
+        });
+        without(values, own)
     }
 
     /// How far the other calls' whole time is from its median, at the median.
     pub(super) fn spread(&self, span: u32, around: Nanos) -> Nanos {
         let others = self.others(span).map(|other| value(&self.spans[other as usize], WHOLE).abs_diff(around));
-        median(&mut others.collect())
+        median(&mut others.collect::<Vec<_>>())
     }
 
     /// The median of what the other calls received, in bytes or else in tokens, beside what this one did.
@@ -108,13 +124,16 @@ impl<'a> Baselines<'a> {
 
 impl Group {
     fn values(&self, spans: &[Span], measure: usize) -> Option<&Vec<Nanos>> {
-        self.sorted.get(measure).map(|cell| {
-            cell.get_or_init(|| {
-                let mut values: Vec<Nanos> = self.members.iter().map(|&member| value(&spans[member as usize], measure)).collect();
-                values.sort_unstable();
-                values
-            })
-        })
+        let cell = self.sorted.get_or_init(Box::default).own.get(measure)?;
+        Some(cell.get_or_init(|| {
+            let mut values: Vec<Nanos> = self.measured(spans, measure).collect();
+            values.sort_unstable();
+            values
+        }))
+    }
+
+    fn measured(&self, spans: &[Span], measure: usize) -> impl Iterator<Item = Nanos> {
+        self.members.iter().map(move |&member| value(&spans[member as usize], measure))
     }
 }
 
@@ -160,7 +179,7 @@ fn without(sorted: &[Nanos], own: Option<Nanos>) -> Option<Usual> {
     Some(Usual { median: low + (high - low) / 2, calls })
 }
 
-fn median(values: &mut Vec<u64>) -> u64 {
+fn median(values: &mut [u64]) -> u64 {
     values.sort_unstable();
     let count = values.len();
     if count == 0 {
