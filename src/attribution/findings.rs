@@ -49,10 +49,10 @@ fn churn_of(run: &Run) -> Vec<(&str, Churn<'_>)> {
     for connection in run.connections.iter().filter(|connection| connection.failed.is_none()) {
         groups.entry((connection.pid, connection.kind, &connection.dependency)).or_default().push(connection);
     }
-    let mut calls: FxHashMap<(Option<u32>, Option<Kind>, &str), Vec<&Span>> = FxHashMap::default();
+    let mut calls: FxHashMap<(u32, Kind, &str), Vec<&Span>> = FxHashMap::default();
     for span in &run.spans {
-        if let (Some(call), Some(dependency)) = (&span.call, span.dependency.as_deref()) {
-            calls.entry((call.client.pid, span.kind, dependency)).or_default().push(span);
+        if let (Some(call), Some(kind), Some(dependency)) = (&span.call, span.kind, span.dependency.as_deref()) {
+            calls.entry((call.client.pid.unwrap_or(0), kind, dependency)).or_default().push(span);
         }
     }
     let mut found = Vec::new();
@@ -60,7 +60,7 @@ fn churn_of(run: &Run) -> Vec<(&str, Churn<'_>)> {
         let Some(first) = connections.first() else { continue };
         let mut churn = Churn::new(kind, &first.dependency);
         connections.sort_by_key(|connection| connection.opened);
-        let mut calls = calls.remove(&(Some(pid), Some(kind), name)).unwrap_or_default();
+        let mut calls = calls.remove(&(pid, kind, name)).unwrap_or_default();
         calls.sort_by_key(|span| span.end);
         churn.runs = 1;
         churn.calls = connections.iter().map(|connection| connection.calls).sum();
