@@ -2,7 +2,7 @@
 
 use super::json::JsonFile;
 use super::name;
-use crate::agent::config::{Config, check_dependency_name, parse_kind};
+use crate::agent::config::{Config, check_dependency_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
 use crate::cli::color::Color;
 use crate::cli::{Failure, status};
@@ -197,7 +197,7 @@ fn dependency_option(text: &str) -> Result<Rule, String> {
     let (kind, name) = left.split_once('/').ok_or_else(|| form("has no kind"))?;
     let kind = parse_kind(kind).map_err(|(message, hint)| format!("{message}\nhint: {hint}"))?;
     check_dependency_name(name).map_err(|message| form(&format!("is not usable: {message}")))?;
-    let (host, port) = Rule::parse_host(place).map_err(|message| form(&format!("is not usable: {message}")))?;
+    let (host, port) = parse_place(place).map_err(|message| form(&format!("is not usable: {message}")))?;
     Ok(Rule { kind: Some(kind), name: name.into(), host, port })
 }
 
@@ -219,6 +219,6 @@ mod tests {
         assert!(hint_of("docs=h:1").contains("has no kind"));
         assert!(hint_of("retrieval/docs").contains("KIND/NAME=HOST[:PORT]"));
         assert!(hint_of("retrieval/=h").contains("name is empty"));
-        assert!(hint_of("retrieval/docs=http://h").contains("is no host"));
+        assert!(hint_of("retrieval/docs=http://h").contains("write its HOST or HOST:PORT alone"));
     }
 }
