@@ -1,0 +1,11 @@
+//! Scripted servers with real faults, and programs run beside them with and without `hopwatch run`.
+
+pub(crate) mod app;
+pub(crate) mod authority;
+pub(crate) mod chroma;
+pub(crate) mod peers;
+pub(crate) mod replies;
+pub(crate) mod report;
+pub(crate) mod request;
+pub(crate) mod script;
+pub(crate) mod server;
