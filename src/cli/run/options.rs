@@ -35,6 +35,10 @@ Signals: what is sent to hopwatch is passed on to the command. A second Ctrl-C k
 (`kill -QUIT`) prints what is open right now, with age and phase; it is not passed on, but Ctrl-\\
 on a terminal reaches the command as well.
 
+Environment: HOPWATCH_CONFIG names the configuration file; HOPWATCH_OBSERVER=off keeps the observer
+out of a program and what it starts; NO_COLOR and CLICOLOR_FORCE as usual. The command finds its run's
+id in HOPWATCH_RUN_ID.
+
 Exit code: the command's own (128 + signal when a signal ended it); 127 not found, 126 not
 executable, 124 ended by --kill, 2 wrong usage or configuration, 3 when it could not be watched as asked.")]
 pub(crate) struct RunArgs {
