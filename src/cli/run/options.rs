@@ -23,6 +23,7 @@ const DEFAULT_CONFIG: &str = "hopwatch.toml";
 /// The command runs unchanged: its input, output, exit code, signals and job control are its own. When it ends, the report goes to
 /// standard error: the time by dependency and phase, and the culprit when the run failed, was late or was slower than its normal.
 #[derive(Debug, Args)]
+#[command(override_usage = "hopwatch run [OPTIONS] -- COMMAND [ARGUMENT]...")]
 #[command(after_help = "\
 Examples:
   hopwatch run -- python agent.py
@@ -36,8 +37,8 @@ Signals: what is sent to hopwatch is passed on to the command. A second Ctrl-C k
 on a terminal reaches the command as well.
 
 Environment: HOPWATCH_CONFIG names the configuration file; HOPWATCH_OBSERVER=off keeps the observer
-out of a program and what it starts; NO_COLOR and CLICOLOR_FORCE as usual. The command finds its run's
-id in HOPWATCH_RUN_ID.
+out of a program and what it starts; NO_COLOR and CLICOLOR_FORCE as usual. The command finds the id
+of its run in HOPWATCH_RUN_ID.
 
 Exit code: the command's own (128 + signal when a signal ended it); 127 not found, 126 not
 executable, 124 ended by --kill, 2 wrong usage or configuration, 3 when it could not be watched as asked.")]
