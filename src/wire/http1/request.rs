@@ -95,10 +95,6 @@ impl Connection {
         while !rest.is_empty() {
             let taken = match &mut self.requests.state {
                 State::Opaque | State::Waiting => rest.len(),
-                State::Idle if self.responses.is_opaque() => {
-                    self.request_is_not_http(at, tell);
-                    rest.len()
-                }
                 State::Idle if matches!(rest[0], b'\r' | b'\n') => 1,
                 State::Idle => {
                     self.requests.head.clear();

@@ -419,3 +419,41 @@ fn a_request_on_a_connection_that_the_server_closed_is_still_told() {
         ]
     );
 }
+
+#[test]
+fn an_upgrade_ends_a_request_that_was_not_sent_whole() {
+    let mut connection = Connection::new();
+    let mut facts = Vec::new();
+    let mut tell = |fact| facts.push(fact);
+    let request = b"POST / HTTP/1.1\r\nupgrade: h2c\r\ncontent-length: 9\r\n\r\n";
+    connection.feed(Request, Chunk::whole(0, request), &mut tell);
+    connection.feed(
+        Response,
+        Chunk::whole(1, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+        &mut tell,
+    );
+    connection.end(Request, 2, &mut tell);
+    connection.end(Response, 2, &mut tell);
+    assert_eq!(
+        brief(&facts).last().map(String::as_str),
+        Some("0 upgraded @1")
+    );
+}
+
+#[test]
+fn an_answer_that_begins_where_another_has_no_end_is_the_next() {
+    let facts = brief(&read(&[
+        (Request, &[GET, GET].concat()),
+        (Response, b"HTTP/1.1 200 OK\r\n\r\n"),
+        (Response, b"some"),
+        (Response, OK),
+    ]));
+    assert!(
+        facts.contains(&"0 response ended 4 @2".to_owned()),
+        "{facts:?}"
+    );
+    assert_eq!(
+        facts.last().map(String::as_str),
+        Some("1 response ended 2 @3")
+    );
+}

@@ -140,3 +140,28 @@ fn secrets_are_kept_nowhere() {
     assert!(matches!(facts.last(), Some(Fact::ResponseEnded { .. })));
     assert!(!format!("{facts:?}").contains("s3cret"));
 }
+
+#[test]
+fn a_server_that_speaks_into_the_first_request_is_no_http() {
+    let facts = read(&[
+        (Request, b"GE"),
+        (Response, b"220 mail ESMTP\r\n"),
+        (Request, b"T / HTTP/1.1\r\n\r\n"),
+    ]);
+    assert_eq!(
+        brief(&facts),
+        ["not http Response @1", "not http Request @2"]
+    );
+}
+
+#[test]
+fn an_unasked_answer_without_an_end_does_not_spoil_the_next() {
+    let facts = brief(&read(&[
+        (Request, GET),
+        (Response, OK),
+        (Response, b"HTTP/1.1 408 Request"),
+        (Request, GET),
+        (Response, OK),
+    ]));
+    assert!(facts.contains(&"1 status 200 @4".to_owned()), "{facts:?}");
+}
