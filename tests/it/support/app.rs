@@ -77,9 +77,10 @@ pub(crate) struct Watched {
 impl App {
     /// `None` when there is no environment to run it in (and that was said).
     pub(crate) fn new(program: &str) -> Option<Self> {
+        let python = python()?;
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(program);
         assert!(file.exists(), "{} is missing", file.display());
-        Some(Self { python: python()?, arguments: vec![file.display().to_string()], environment: Vec::new() })
+        Some(Self { python, arguments: vec![file.display().to_string()], environment: Vec::new() })
     }
 
     pub(crate) fn python(&self) -> &Path {
