@@ -2,13 +2,15 @@
 //!
 //! Where hopwatch differs, the case is listed with the rule of the design page that makes it, and must go on to differ.
 
+#![expect(clippy::unwrap_used, reason = "a broken trace file ends the test; clippy takes helpers of tests for other code")]
+
 use hopwatch::attribution::{Charge, decompose, self_times};
 use hopwatch::model::{Role, Span};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-/// Case, rule, what it does.
+/// Case, and the rule that makes it differ.
 type Differences = &'static [(&'static str, &'static str)];
 
 /// The cases of one folder, by file name; `None` where the shared traces are not there.

@@ -168,7 +168,7 @@ impl Config {
     pub fn rules(&self) -> Vec<Rule> {
         let rules = self.dependencies.iter().flat_map(|dependency| {
             dependency.matches.iter().filter_map(|place| {
-                let (host, port) = Rule::parse_host(place.get_ref()).ok()?;
+                let (host, port) = parse_place(place.get_ref()).ok()?;
                 Some(Rule { kind: dependency.kind, name: dependency.name.get_ref().as_str().into(), host, port })
             })
         });
@@ -183,7 +183,7 @@ impl Config {
                     .hint("write all of its places into one `match`"));
             }
             for place in &dependency.matches {
-                Rule::parse_host(place.get_ref()).map_err(|message| fault(place, message))?;
+                parse_place(place.get_ref()).map_err(|message| fault(place, message))?;
             }
         }
         for route in &self.routes {
@@ -203,7 +203,7 @@ impl Config {
                 return Err(fault(&route.listen, format!("`{}` is no address to listen on", route.listen.get_ref()))
                     .hint("write ADDRESS:PORT, like `127.0.0.1:15432`"));
             }
-            match Rule::parse_host(route.upstream.get_ref()) {
+            match parse_place(route.upstream.get_ref()) {
                 Ok((_, Some(_))) => {}
                 Ok((_, None)) => {
                     return Err(fault(&route.upstream, format!("`{}` has no port", route.upstream.get_ref())));
@@ -257,6 +257,17 @@ pub fn check_dependency_name(name: &str) -> Result<(), String> {
         return Err(format!("`{}` is no name: too long, or not printable", crate::model::redact::name(name)));
     }
     Ok(())
+}
+
+/// Reads `HOST` or `HOST:PORT`, in lower case.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn parse_place(place: &str) -> Result<(String, Option<u16>), String> {
+    if place.contains("://") {
+        return Err(format!("`{place}` is a URL; write its HOST or HOST:PORT alone"));
+    }
+    Rule::parse_host(place)
 }
 
 /// Reads the word of a kind.

@@ -6,6 +6,7 @@ use super::path::{self, Charge};
 use super::stalls::{Blocker, Blocks};
 use crate::model::{BlameRow, Component, Kind, Name, Nanos, Phase, Role, Run, Span, StallCause};
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// A run's blame with what is behind it.
 #[derive(Debug)]
@@ -146,7 +147,7 @@ struct Ledger<'a, 'f> {
     /// For each span the call, or the span of a known kind, that its own time belongs to.
     holders: Vec<u32>,
     index: FxHashMap<(Option<Kind>, Option<&'a str>, Phase), usize>,
-    /// Where a call stands in its row.
+    /// Where a call with something below it stands in its row.
     places: FxHashMap<(usize, u32), usize>,
     rows: Vec<Row<'a>>,
 }
@@ -231,14 +232,27 @@ impl<'a, 'f> Ledger<'a, 'f> {
         row.inferred += if inferred { time } else { 0 };
         let Some(call) = self.run.spans.get(span as usize) else { return };
         row.internal &= call.call.as_ref().is_some_and(|call| call.internal);
-        let place = *self.places.entry((at, span)).or_insert(row.parts.len());
-        match row.parts.get_mut(place) {
+        // A call without anything below it has one section, so that its parts of a row follow each other.
+        let last = row.parts.len().checked_sub(1).filter(|&last| row.parts[last].span == span);
+        let known = || if self.forest.children(span).is_empty() { None } else { self.places.get(&(at, span)).copied() };
+        match last.or_else(known).and_then(|place| row.parts.get_mut(place)) {
             Some(part) => part.time += time,
-            None => row.parts.push(Part { span, time }),
+            None => {
+                if !self.forest.children(span).is_empty() {
+                    self.places.insert((at, span), row.parts.len());
+                }
+                row.parts.push(Part { span, time });
+            }
         }
     }
 
     fn row(&mut self, kind: Option<Kind>, dependency: Option<&'a Name>, phase: Phase) -> usize {
+        // Most runs have few rows, and names are shared: most look-ups end here.
+        const FEW: usize = 16;
+        let is_it = |row: &Row<'_>| row.phase == phase && row.kind == kind && shared(row.dependency, dependency);
+        if let Some(at) = self.rows.iter().take(FEW).position(is_it) {
+            return at;
+        }
         let key = (kind, dependency.map(|name| &**name), phase);
         *self.index.entry(key).or_insert_with(|| {
             let blockers = Vec::new();
@@ -256,6 +270,14 @@ impl<'a, 'f> Ledger<'a, 'f> {
             });
             self.rows.len() - 1
         })
+    }
+}
+
+/// Whether two names are one and the same; equal ones that are not shared are told apart here, and found by hash.
+fn shared(a: Option<&Name>, b: Option<&Name>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (a, b) => a.is_none() && b.is_none(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a call normally takes: the median of the run's other calls of its dependency, kind, operation and size class.
 
+use super::forest::NONE;
 use crate::model::{Kind, Nanos, Outcome, Phase, Span};
 use rustc_hash::FxHashMap;
 use std::cell::OnceCell;
@@ -17,14 +18,26 @@ type Key<'a> = (Kind, &'a str, &'a str, u8);
 #[derive(Debug)]
 pub(super) struct Baselines<'a> {
     spans: &'a [Span],
-    groups: FxHashMap<Key<'a>, Group>,
+    /// The group each span is of; [`NONE`] for spans that are no calls.
+    group_of: Vec<u32>,
+    by_key: FxHashMap<Key<'a>, u32>,
+    groups: Vec<Group>,
 }
 
 /// Calls of one kind, with each measure's values sorted once they are asked for.
 #[derive(Debug, Default)]
 struct Group {
     members: Vec<u32>,
-    sorted: [OnceCell<Vec<Nanos>>; WHOLE + 1],
+    /// Made for groups that are asked for, since it is large.
+    sorted: OnceCell<Box<Sorted>>,
+}
+
+/// Each measure's values, sorted.
+#[derive(Debug, Default)]
+struct Sorted {
+    own: [OnceCell<Vec<Nanos>>; WHOLE + 1],
+    /// Together with those of the size classes next to it.
+    near: [OnceCell<Vec<Nanos>>; WHOLE + 1],
 }
 
 /// The other calls' values of one measure.
@@ -38,43 +51,55 @@ pub(super) struct Usual {
 
 impl<'a> Baselines<'a> {
     pub(super) fn of(spans: &'a [Span]) -> Self {
-        let mut groups: FxHashMap<Key<'a>, Group> = FxHashMap::default();
+        let mut baselines = Self { spans, group_of: vec![NONE; spans.len()], by_key: FxHashMap::default(), groups: Vec::new() };
         for (index, span) in spans.iter().enumerate() {
-            if let Some(key) = key(span).filter(|_| ended_well(span)) {
-                groups.entry(key).or_default().members.push(index as u32);
+            let Some(key) = key(span) else { continue };
+            let next = baselines.groups.len() as u32;
+            let group = *baselines.by_key.entry(key).or_insert(next);
+            if group == next {
+                baselines.groups.push(Group::default());
+            }
+            baselines.group_of[index] = group;
+            if ended_well(span) {
+                baselines.groups[group as usize].members.push(index as u32);
             }
         }
-        Self { spans, groups }
+        baselines
     }
 
     /// The median of the other calls in one phase, or of the whole call (`None`).
     pub(super) fn usual(&self, span: u32, phase: Option<Phase>) -> Option<Usual> {
+        let group = self.group(span)?;
         let span = &self.spans[span as usize];
         let measure = phase.map_or(WHOLE, |phase| phase as usize);
-        let key = key(span)?;
         let own = ended_well(span).then(|| value(span, measure));
-        if let Some(group) = self.groups.get(&key)
-            && let Some(usual) = group.values(self.spans, measure).and_then(|values| without(values, own))
+        if group.members.len() >= MIN_OTHERS
+            && let Some(usual) = without(group.values(self.spans, measure)?, own)
         {
             return Some(usual);
         }
         // Too few of the very class: those next to it are near enough. Never further, since a large prompt is no slow call.
-        let (kind, dependency, operation, class) = key;
+        let (kind, dependency, operation, class) = key(span)?;
         if class == 0 {
             return None;
         }
-        let near = (class - 1).max(1)..=class.saturating_add(1);
-        let near = near.filter_map(|class| self.groups.get(&(kind, dependency, operation, class)));
-        let mut values: Vec<Nanos> =
-            near.filter_map(|group| group.values(self.spans, measure)).flat_map(|values| values.iter().copied()).collect();
-        values.sort_unstable();
-        without(&values, own)
+        let near = ((class - 1).max(1)..=class.saturating_add(1))
+            .filter_map(|class| self.groups.get(*self.by_key.get(&(kind, dependency, operation, class))? as usize));
+        if near.clone().map(|group| group.members.len()).sum::<usize>() < MIN_OTHERS {
+            return None;
+        }
+        let values = group.sorted.get_or_init(Box::default).near.get(measure)?.get_or_init(|| {
+            let mut values: Vec<Nanos> = near.flat_map(|group| group.measured(self.spans, measure)).collect();
+            values.sort_unstable();
+            values
+        });
+        without(values, own)
     }
 
     /// How far the other calls' whole time is from its median, at the median.
     pub(super) fn spread(&self, span: u32, around: Nanos) -> Nanos {
         let others = self.others(span).map(|other| value(&self.spans[other as usize], WHOLE).abs_diff(around));
-        median(&mut others.collect())
+        median(&mut others.collect::<Vec<_>>())
     }
 
     /// The median of what the other calls received, in bytes or else in tokens, beside what this one did.
@@ -88,21 +113,27 @@ impl<'a> Baselines<'a> {
         (!others.is_empty()).then(|| (own, median(&mut others)))
     }
 
+    fn group(&self, span: u32) -> Option<&Group> {
+        self.groups.get(self.group_of[span as usize] as usize)
+    }
+
     fn others(&self, span: u32) -> impl Iterator<Item = u32> + '_ {
-        let group = key(&self.spans[span as usize]).and_then(|key| self.groups.get(&key));
-        group.into_iter().flat_map(|group| group.members.iter().copied()).filter(move |&other| other != span)
+        self.group(span).into_iter().flat_map(|group| group.members.iter().copied()).filter(move |&other| other != span)
     }
 }
 
 impl Group {
     fn values(&self, spans: &[Span], measure: usize) -> Option<&Vec<Nanos>> {
-        self.sorted.get(measure).map(|cell| {
-            cell.get_or_init(|| {
-                let mut values: Vec<Nanos> = self.members.iter().map(|&member| value(&spans[member as usize], measure)).collect();
-                values.sort_unstable();
-                values
-            })
-        })
+        let cell = self.sorted.get_or_init(Box::default).own.get(measure)?;
+        Some(cell.get_or_init(|| {
+            let mut values: Vec<Nanos> = self.measured(spans, measure).collect();
+            values.sort_unstable();
+            values
+        }))
+    }
+
+    fn measured(&self, spans: &[Span], measure: usize) -> impl Iterator<Item = Nanos> {
+        self.members.iter().map(move |&member| value(&spans[member as usize], measure))
     }
 }
 
@@ -148,7 +179,7 @@ fn without(sorted: &[Nanos], own: Option<Nanos>) -> Option<Usual> {
     Some(Usual { median: low + (high - low) / 2, calls })
 }
 
-fn median(values: &mut Vec<u64>) -> u64 {
+fn median(values: &mut [u64]) -> u64 {
     values.sort_unstable();
     let count = values.len();
     if count == 0 {

@@ -2,7 +2,7 @@
 
 use super::account::{Account, Row};
 use super::baseline::Usual;
-use super::verdict::{Basis, Culprit};
+use super::verdict::{Basis, Culprit, failed_in};
 use crate::model::{Call, Cause, Evidence, FailedBy, Kind, Nanos, Outcome, Phase, Span};
 
 /// Everything a culprit is known by.
@@ -31,11 +31,6 @@ impl<'a> Case<'a> {
             self.row?.parts.iter().find(|part| part.span == hop).map(|part| part.time)
         };
         self.call().and_then(|call| call.timeline.total(phase)).or_else(on_path).unwrap_or(0)
-    }
-
-    /// The errors that stand for a connection that could not be made.
-    fn errno(&self) -> Option<i32> {
-        self.call().and_then(|call| call.errno)
     }
 }
 
@@ -100,15 +95,16 @@ pub(super) fn of(case: &Case<'_>) -> Option<Cause> {
         let blocker = case.row.and_then(|row| row.blockers.first());
         return blocker.filter(|(blocker, _)| blocker.event_loop).map(|_| Cause::BlockingInAsync);
     }
-    let failure =
-        (case.culprit.basis == Basis::Failure).then(|| case.call().and_then(|call| of_failure(call, phase, case.errno())));
-    failure.flatten().or_else(|| of_time(case, phase))
+    // A call that is to blame for its time may have failed in that very phase.
+    let failed = case.span.filter(|span| case.culprit.basis == Basis::Failure || failed_in(span) == phase);
+    let call = failed.and_then(|span| span.call.as_deref());
+    call.and_then(|call| of_failure(call, phase)).or_else(|| of_time(case, phase))
 }
 
-fn of_failure(call: &Call, phase: Phase, errno: Option<i32>) -> Option<Cause> {
+fn of_failure(call: &Call, phase: Phase) -> Option<Cause> {
     let by_peer = call.failed_by != Some(FailedBy::Caller);
     match (call.outcome?, phase) {
-        (Outcome::Connect, _) if errno == Some(ETIMEDOUT) => Some(Cause::ConnectTimeout),
+        (Outcome::Connect, _) if call.errno == Some(ETIMEDOUT) => Some(Cause::ConnectTimeout),
         (Outcome::Connect, _) => Some(Cause::Unreachable),
         (Outcome::Dns, _) | (Outcome::Timeout, Phase::Dns) => Some(Cause::Dns),
         (Outcome::Tls, _) | (Outcome::Timeout, Phase::Tls) => Some(Cause::Tls),

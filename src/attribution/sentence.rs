@@ -88,7 +88,10 @@ fn caller(kind: Option<Kind>, phase: Phase, case: &Case<'_>, took: &str, total: 
 }
 
 fn normally(subject: &str, usual: Option<Nanos>) -> String {
-    usual.map_or(String::new(), |usual| format!("; {subject} normally takes {}", human_duration(usual)))
+    // What is usually not there at all (a connect on a kept connection) has no usual time worth telling.
+    usual
+        .filter(|&usual| usual > 0)
+        .map_or(String::new(), |usual| format!("; {subject} normally takes {}", human_duration(usual)))
 }
 
 /// What a call is doing in a phase.

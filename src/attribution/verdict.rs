@@ -6,13 +6,15 @@
 //! the second story in the words of the first: it hands what is left to its last call, gives up there and raises that call's error.
 //! So a call that the *caller* left is only believed to be the culprit when the time did not go elsewhere. It did when
 //!
-//! - at least nine tenths of the run's deadline are gone, or
-//! - another component has more measured excess than the call that was left took at all (than its own excess, where known), or
-//! - another component took at least twice as long as that call, and either that is three times its usual or more, or there is
-//!   nothing to compare with, it took more than half of the run, and the call was not left at a fixed timeout of its own.
+//! - the call's answer lay unread for longer than the call was waited for: then the caller's stall is the culprit;
+//! - at least nine tenths of the run's deadline are gone: then the run is judged as one that ran out of time;
+//! - another call before it has more measured excess than it took at all (than its own excess, where known);
+//! - another call before it took at least twice as long, and either three times its usual or more; or there is nothing to compare
+//!   with, it took more than half of the run without its start-up, the call that was left was the last one, had its
+//!   connection, and was not left at a fixed timeout of its own.
 //!
-//! A fixed timeout is a round number (half a second, 2 s, 30 s); what is left of a budget is not. A call that the peer failed
-//! (refused, reset, an error status) is the culprit in any case.
+//! A fixed timeout is a round number (0.3 s, half a second, 2 s, 30 s); what is left of a budget is not. A call that the peer
+//! failed (refused, reset, an error status) is the culprit in any case.
 //!
 //! **Healthy runs.** A run that ended well, in time and without a failure that stands gets a verdict only when something is grossly
 //! out of its usual way. Many calls that queue, a long answer, a model that is always slow are the usual way.
@@ -22,7 +24,8 @@ use super::cause::{self, Case};
 use super::failure;
 use super::sentence;
 use crate::model::{
-    BlameRow, Component, Confidence, FailedBy, Kind, Losses, Nanos, Outcome, Phase, RaisedAt, Run, Span, StallCause, Verdict,
+    BlameRow, Call, Component, Confidence, FailedBy, Kind, Losses, Nanos, Outcome, Phase, RaisedAt, Run, Span, StallCause,
+    Verdict,
 };
 
 /// What attribution says of a run.
@@ -102,27 +105,29 @@ impl Culprit {
 /// Who took the time of a run that ran out of it.
 fn spent(account: &Account<'_>) -> Option<Culprit> {
     let own: Nanos = account.rows.iter().filter(|row| row.is_callers()).map(|row| row.time).sum();
-    let hops = || account.rows.iter().filter(|row| !row.is_callers() && !row.internal);
-    let measured = hops().filter_map(|row| Some((row.excess()?, row))).max_by_key(|&(excess, row)| (excess, row.time));
-    let excess = measured.map_or(0, |(excess, _)| excess);
     let longest_own = account.rows.iter().find(|row| row.is_callers());
-    if own > account.total / 2 && excess <= own {
-        return longest_own.map(|row| Culprit::row(account, row, Basis::Share));
-    }
-    // A small excess says little beside a call of unknown usual time that took much longer.
-    let unmeasured = hops().filter(|row| row.usual.is_none()).map(|row| row.time).max().unwrap_or(0);
-    if let Some((excess, row)) = measured
-        && excess > 0
-        && (excess >= account.total / 10 || excess > unmeasured)
-    {
-        return Some(Culprit::row(account, row, Basis::Excess));
-    }
     let internal = account.rows.iter().filter(|row| row.internal).map(|row| row.time).max().unwrap_or(0);
-    match hops().max_by_key(|row| row.time) {
-        Some(row) if row.time >= internal => Some(Culprit::row(account, row, Basis::Share)),
+    let by_own = || longest_own.map(|row| Culprit::row(account, row, Basis::Share));
+    if own > account.total / 2 {
+        return by_own();
+    }
+    match spent_in_calls(account) {
+        Some((row, basis)) if basis == Basis::Excess || row.time >= internal => Some(Culprit::row(account, row, basis)),
         // Most of it went into a server of the run's own, which is no dependency to blame.
         _ if internal > 0 => None,
-        _ => longest_own.map(|row| Culprit::row(account, row, Basis::Share)),
+        _ => by_own(),
+    }
+}
+
+/// The component of a dependency that took the time: by measured excess where that says something, else by share.
+fn spent_in_calls<'a, 'b>(account: &'b Account<'a>) -> Option<(&'b Row<'a>, Basis)> {
+    let hops = || account.rows.iter().filter(|row| !row.is_callers() && !row.internal);
+    let measured = hops().filter_map(|row| Some((row.excess()?, row))).max_by_key(|&(excess, row)| (excess, row.time));
+    // A small excess says little beside a call of unknown usual time that took much longer.
+    let unmeasured = hops().filter(|row| row.usual.is_none()).map(|row| row.time).max().unwrap_or(0);
+    match measured {
+        Some((excess, row)) if excess > 0 && (excess >= account.total / 10 || excess > unmeasured) => Some((row, Basis::Excess)),
+        _ => hops().max_by_key(|row| row.time).map(|row| (row, Basis::Share)),
     }
 }
 
@@ -131,9 +136,7 @@ fn ended_by(account: &Account<'_>, hop: u32) -> Option<Culprit> {
     let span = account.span(hop);
     let call = span.call.as_ref()?;
     if call.failed_by == Some(FailedBy::Caller)
-        && let Some(culprit) = spent(account)
-        && !is_about(&culprit, span)
-        && went_elsewhere(account, &culprit, hop)
+        && let Some(culprit) = went_elsewhere(account, hop, span, call)
     {
         return Some(culprit);
     }
@@ -144,44 +147,60 @@ fn ended_by(account: &Account<'_>, hop: u32) -> Option<Culprit> {
     Some(Culprit { component, basis: Basis::Failure, hop: Some(hop) })
 }
 
+/// Who explains a run better than the call that its caller left (the module's page has the rule).
+fn went_elsewhere(account: &Account<'_>, left: u32, span: &Span, call: &Call) -> Option<Culprit> {
+    let run = account.run;
+    let stalled = call.timeline.total(Phase::Stall).unwrap_or(0);
+    let waited = call.timeline.stretches().filter(|part| !part.phase.is_callers()).map(|part| part.end - part.start).sum();
+    if stalled > waited {
+        let row = account.rows.iter().find(|row| row.is_callers() && row.kind.is_none() && row.phase == Phase::Stall);
+        return row.map(|row| Culprit::row(account, row, Basis::Share));
+    }
+    if run.deadline.is_some_and(|deadline| run.duration() >= deadline - deadline / 10) {
+        return spent(account).filter(|culprit| !is_about(culprit, span));
+    }
+    let (row, basis) = spent_in_calls(account)?;
+    let culprit = Culprit::row(account, row, basis);
+    let before = culprit.hop.is_some_and(|hop| account.span(hop).start < span.start);
+    if !before || is_about(&culprit, span) {
+        return None;
+    }
+    let excess = account.baselines.usual(left, None).map_or(waited, |usual| waited.saturating_sub(usual.median));
+    let startup: Nanos = account.rows.iter().filter(|row| row.kind == Some(Kind::Startup)).map(|row| row.time).sum();
+    let elsewhere = match row.usual {
+        Some(_) if row.excess() > Some(excess) => true,
+        Some(usual) => row.time >= waited.saturating_mul(2) && row.time >= usual.saturating_mul(3),
+        None => {
+            let last = || run.spans.iter().all(|other| other.call.is_none() || other.start < span.end.unwrap_or(span.start));
+            let connected = || !matches!(failed_in(span), Phase::Dns | Phase::Connect | Phase::Proxy | Phase::Tls);
+            let most = row.time > (account.total - startup) / 2 && row.time >= waited.saturating_mul(2);
+            most && connected() && last() && !left_at_fixed_timeout(call)
+        }
+    };
+    elsewhere.then_some(culprit)
+}
+
 fn is_about(culprit: &Culprit, span: &Span) -> bool {
     culprit.component.kind == span.kind && culprit.component.dependency == span.dependency
 }
 
-/// Whether a culprit by time explains a run better than the call that its caller left (the module's page has the rule).
-fn went_elsewhere(account: &Account<'_>, culprit: &Culprit, left: u32) -> bool {
-    let run = account.run;
-    let Some(row) = account.rows.iter().find(|row| row.component() == culprit.component) else { return false };
-    if run.deadline.is_some_and(|deadline| run.duration() >= deadline - deadline / 10) {
-        return true;
-    }
-    let span = account.span(left);
-    let took = span.end.unwrap_or(span.start).saturating_sub(span.start);
-    let left_excess = account.baselines.usual(left, None).map_or(took, |usual| took.saturating_sub(usual.median));
-    if row.excess().is_some_and(|excess| excess > left_excess) {
-        return true;
-    }
-    let usual = row.usual;
-    row.time >= took.saturating_mul(2)
-        && match usual {
-            Some(usual) => row.time >= usual.saturating_mul(3),
-            None => row.time > account.total / 2 && !left_at_fixed_timeout(span),
-        }
-}
-
 /// Whether the caller left at a timeout that somebody wrote down, as opposed to what was left of a budget.
-fn left_at_fixed_timeout(span: &Span) -> bool {
+fn left_at_fixed_timeout(call: &Call) -> bool {
     const MILLI: Nanos = 1_000_000;
-    let Some(call) = &span.call else { return false };
     if let Some(stated) = call.client.read_timeout {
         return stated % (100 * MILLI) == 0;
     }
-    // A timer fires a little late, never early.
-    call.gave_up_after.is_some_and(|after| after >= 499 * MILLI && (after + MILLI) % (500 * MILLI) <= 25 * MILLI)
+    // A timer fires a little late, never early. Short timeouts come in finer steps.
+    let is_round = |after: Nanos| match after.saturating_add(MILLI) {
+        after if after < 100 * MILLI => false,
+        after if after < 500 * MILLI => after % (100 * MILLI) <= 12 * MILLI,
+        after => after % (500 * MILLI) <= 25 * MILLI,
+    };
+    call.gave_up_after.is_some_and(is_round)
 }
 
 /// The phase a call failed in.
-fn failed_in(span: &Span) -> Phase {
+pub(super) fn failed_in(span: &Span) -> Phase {
     let Some(call) = &span.call else { return Phase::Wait };
     let last = || call.timeline.stretches().rev().map(|part| part.phase).find(|phase| !phase.is_callers());
     let longest = || {

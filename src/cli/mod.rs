@@ -31,7 +31,6 @@ Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run 
 `run` keeps its command's own.",
     subcommand_required = true,
     arg_required_else_help = false,
-    disable_help_subcommand = true,
     max_term_width = 100,
     subcommand_value_name = "VERB",
     subcommand_help_heading = "Verbs"

@@ -170,6 +170,7 @@ pub(crate) mod number {
     pub(crate) const IOCTL: usize = 16;
     pub(crate) const READV: usize = 19;
     pub(crate) const WRITEV: usize = 20;
+    pub(crate) const PIPE: usize = 22;
     pub(crate) const SELECT: usize = 23;
     pub(crate) const MADVISE: usize = 28;
     pub(crate) const DUP: usize = 32;
@@ -187,6 +188,7 @@ pub(crate) mod number {
     pub(crate) const SHUTDOWN: usize = 48;
     pub(crate) const GETSOCKNAME: usize = 51;
     pub(crate) const GETPEERNAME: usize = 52;
+    pub(crate) const SOCKETPAIR: usize = 53;
     pub(crate) const GETSOCKOPT: usize = 55;
     pub(crate) const EXECVE: usize = 59;
     pub(crate) const WAIT4: usize = 61;
@@ -204,6 +206,7 @@ pub(crate) mod number {
     pub(crate) const FALLOCATE: usize = 285;
     pub(crate) const ACCEPT4: usize = 288;
     pub(crate) const DUP3: usize = 292;
+    pub(crate) const PIPE2: usize = 293;
     pub(crate) const RECVMMSG: usize = 299;
     pub(crate) const PRLIMIT64: usize = 302;
     pub(crate) const SENDMMSG: usize = 307;

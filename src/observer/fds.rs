@@ -35,10 +35,13 @@ pub(crate) struct Connection {
     pub(crate) id: AtomicU32,
     /// [`bit`]s.
     pub(crate) bits: AtomicU32,
+    /// Bytes written so far.
     pub(crate) sent: AtomicU64,
+    /// Bytes read so far.
     pub(crate) received: AtomicU64,
-    /// When `connect` began; later when bytes that were read last had arrived (0 = not known).
+    /// When `connect` began.
     pub(crate) began: AtomicU64,
+    /// When the bytes that were read last had arrived; 0 = not known.
     pub(crate) arrived: AtomicU64,
     /// Last time something happened.
     pub(crate) last: AtomicU64,

@@ -21,6 +21,7 @@ macro_rules! stand_in {
     ($number:ident) => {
         sys::libc_call::<{ number::$number }> as *const () as usize
     };
+    // Four arguments where the system call takes six.
     (four $number:ident) => {
         sys::libc_call_4::<{ number::$number }> as *const () as usize
     };
@@ -50,7 +51,7 @@ macro_rules! originals {
 }
 
 originals! {
-    socket = SOCKET, connect = CONNECT, getsockopt = GETSOCKOPT, accept = ACCEPT, accept4 = ACCEPT4, close = CLOSE,
+    socket = SOCKET, socketpair = SOCKETPAIR, pipe = PIPE, pipe2 = PIPE2, connect = CONNECT, getsockopt = GETSOCKOPT, accept = ACCEPT, accept4 = ACCEPT4, close = CLOSE,
     close_range = CLOSE_RANGE, closefrom, dup = DUP, dup2 = DUP2, dup3 = DUP3, fcntl = FCNTL, fcntl64 = FCNTL,
     ioctl = IOCTL, shutdown = SHUTDOWN,
     getaddrinfo, gethostbyname, gethostbyname_r, gethostbyname2_r,
@@ -116,7 +117,8 @@ fn find_libc(name: &CStr) -> usize {
     find(NEXT, name)
 }
 
-/// Looks every original up; from the constructor.
+/// Looks every original up; from the constructor. Without `dlopen`, which would initialise libc before its time and
+/// lose the program's environment.
 pub(crate) fn resolve_all() {
     RESOLVING.store(true, Relaxed);
     DLVSYM.store(find(DEFAULT, c"dlvsym"), Relaxed);

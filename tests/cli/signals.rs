@@ -2,7 +2,7 @@ use crate::support::{children, ended, hopwatch, lines_of, plain_run, process, se
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A command that notes signals line by line and runs until `SIGUSR2`.
@@ -77,6 +77,17 @@ fn a_second_interrupt_kills() {
     send(noting.pid(), libc::SIGINT);
     assert_eq!(noting.wait().0, Some(137));
     assert_eq!(noting.noted(), ["INT"]);
+}
+
+#[test]
+fn an_interrupt_that_timeout_sends_twice_does_not_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let script = format!("trap 'sleep 0.3; echo bye >> {}; exit 0' INT; while :; do sleep 0.02; done", log.display());
+    let mut command = Command::new("timeout");
+    command.args(["--preserve-status", "-s", "INT", "1", env!("CARGO_BIN_EXE_hopwatch"), "run", "--via", "none", "-q", "--"]);
+    assert_eq!(command.args(["sh", "-c", &script]).status().unwrap().code(), Some(0));
+    assert_eq!(lines_of(&log), 1);
 }
 
 #[test]

@@ -216,6 +216,24 @@ fn a_connect_that_is_given_up_shows_at_close() {
 }
 
 #[test]
+fn a_connect_whose_success_nobody_looked_at_ends_at_close() {
+    let place = Place::new();
+    let port = serve(|_| {});
+    let script = "import socket, sys, time\n\
+        s = socket.socket(); s.setblocking(False); s.connect_ex(('127.0.0.1', int(sys.argv[1]))); time.sleep(0.1); s.close()";
+    if place.python(script, &[&port.to_string()]).is_none() {
+        return;
+    }
+    let ring = place.ring();
+    assert_eq!(
+        ring.story(1),
+        [Event::ConnectStart, Event::ConnectEnd, Event::Close]
+    );
+    assert_eq!(ring.of(Event::ConnectEnd)[0].record.errno, 0);
+    assert!(!ring.of(Event::Close)[0].has(flag::CONNECTING));
+}
+
+#[test]
 fn what_a_server_accepts_is_marked() {
     let place = Place::new();
     let script = "import socket, threading\n\

@@ -150,7 +150,7 @@ proptest! {
             prop_assert!(verdict.component.dependency.is_none() || run.spans.iter().any(|span| internal(span) || span.call.is_none()));
             prop_assert!(!verdict.sentence.is_empty());
         }
-        findings(&[&run, &run]);
+        prop_assert!(findings(&[&run, &run]).iter().all(|finding| finding.runs <= 2));
     }
 
     #[test]

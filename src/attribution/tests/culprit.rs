@@ -308,3 +308,58 @@ fn stopping_an_idle_server_blames_nobody_and_stopping_a_hanging_call_names_it() 
     assert_eq!((hanging.outcome, hanging.healthy), (Outcome::Cancelled, false));
     assert_eq!(culprit(&hanging), "llm/openai wait");
 }
+
+#[test]
+fn start_up_does_not_take_the_blame_of_a_call_that_was_left() {
+    let mut run = run(4_000).call(Kind::Llm, "openai", 3_100, &[(Phase::Wait, 3_830)]).gave_up().exit(1);
+    let mut startup = Span::new(99, Some(1), "agent".into(), "startup".into(), T0, Some(T0 + 3_000 * MS));
+    startup.kind = Some(Kind::Startup);
+    run.spans.push(startup);
+    assert_eq!(culprit(&judge(&run)), "llm/openai wait");
+}
+
+#[test]
+fn start_up_does_not_hide_where_a_budget_went() {
+    let mut run = run(9_000).call(Kind::Retrieval, "docs", 5_100, &[(Phase::Wait, 8_000)]);
+    run = run.call(Kind::Llm, "openai", 8_050, &[(Phase::Wait, 8_830)]).gave_up().exit(1);
+    let mut startup = Span::new(99, Some(1), "agent".into(), "startup".into(), T0, Some(T0 + 5_000 * MS));
+    startup.kind = Some(Kind::Startup);
+    run.spans.push(startup);
+    assert_eq!(culprit(&judge(&run)), "retrieval/docs wait");
+}
+
+#[test]
+fn a_call_left_because_its_answer_was_not_read_is_the_stall_s_fault() {
+    let run = run(3_500).call(Kind::Llm, "openai", 100, &[(Phase::Wait, 300)]).with(|span, call| {
+        call.timeline.push_stall(StallCause::Sleep, T0 + 3_300 * MS);
+        span.end = Some(call.timeline.end());
+    });
+    let judgement = judge(&run.gave_up().stalled(200, 3_300, StallCause::Sleep).exit(1));
+    assert_eq!((judgement.outcome, culprit(&judgement).as_str()), (Outcome::Timeout, "own stall"));
+    let verdict = judgement.verdict.unwrap();
+    assert_eq!(verdict.cause, Some(Cause::BlockingInAsync));
+    assert_eq!(verdict.raised_at.unwrap().dependency.as_ref(), "openai");
+}
+
+#[test]
+fn a_timeout_that_the_program_went_on_after_was_no_end_of_a_budget() {
+    let run = run(4_000).call(Kind::Llm, "openai", 100, &[(Phase::Wait, 2_100)]).call(
+        Kind::Tool,
+        "lookup",
+        2_110,
+        &[(Phase::Wait, 2_840)],
+    );
+    let went_on = run.gave_up().calls(1, Kind::Llm, "openai", 2_900, 500);
+    assert_eq!(culprit(&judge(&went_on)), "tool/lookup wait");
+}
+
+#[test]
+fn an_unanswered_connection_is_a_fault_whatever_took_long_before() {
+    let run = run(4_000).call(Kind::Llm, "openai", 100, &[(Phase::Wait, 2_900)]).call(
+        Kind::Tool,
+        "lookup",
+        3_000,
+        &[(Phase::Connect, 3_830)],
+    );
+    assert_eq!(culprit(&judge(&run.gave_up().exit(1))), "tool/lookup connect");
+}

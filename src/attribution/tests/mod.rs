@@ -44,7 +44,7 @@ pub(super) trait Build: Sized {
         self.with(|_, call| {
             call.outcome = Some(outcome);
             call.failed_by = Some(by);
-            for attempt in call.attempts.last_mut() {
+            if let Some(attempt) = call.attempts.last_mut() {
                 attempt.outcome = Some(outcome);
                 attempt.failed_by = Some(by);
             }

@@ -122,7 +122,7 @@ fn conclude(fault: Fault, finished: &Finished) -> Result<u8, Failure> {
     }
     match fault.check(&finished.report) {
         Ok(()) => {
-            tell(&format!("demo     the fault was `{}`: {}\n", fault.name(), fault.shows()));
+            tell(&format!("demo     as it should: {} (fault `{}`)\n", fault.shows(), fault.name()));
             Ok(0)
         }
         Err(said) => Err(Failure::new(status::FAILED, format!("the fault was `{}`, but {said}", fault.name()))

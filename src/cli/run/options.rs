@@ -2,7 +2,7 @@
 
 use super::json::JsonFile;
 use super::name;
-use crate::agent::config::{Config, check_dependency_name, parse_kind};
+use crate::agent::config::{Config, check_dependency_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
 use crate::cli::color::Color;
 use crate::cli::{Failure, status};
@@ -23,6 +23,7 @@ const DEFAULT_CONFIG: &str = "hopwatch.toml";
 /// The command runs unchanged: its input, output, exit code, signals and job control are its own. When it ends, the report goes to
 /// standard error: the time by dependency and phase, and the culprit when the run failed, was late or was slower than its normal.
 #[derive(Debug, Args)]
+#[command(override_usage = "hopwatch run [OPTIONS] -- COMMAND [ARGUMENT]...")]
 #[command(after_help = "\
 Examples:
   hopwatch run -- python agent.py
@@ -34,6 +35,10 @@ Examples:
 Signals: what is sent to hopwatch is passed on to the command. A second Ctrl-C kills it. SIGQUIT
 (`kill -QUIT`) prints what is open right now, with age and phase; it is not passed on, but Ctrl-\\
 on a terminal reaches the command as well.
+
+Environment: HOPWATCH_CONFIG names the configuration file; HOPWATCH_OBSERVER=off keeps the observer
+out of a program and what it starts; NO_COLOR and CLICOLOR_FORCE as usual. The command finds the id
+of its run in HOPWATCH_RUN_ID.
 
 Exit code: the command's own (128 + signal when a signal ended it); 127 not found, 126 not
 executable, 124 ended by --kill, 2 wrong usage or configuration, 3 when it could not be watched as asked.")]
@@ -197,7 +202,7 @@ fn dependency_option(text: &str) -> Result<Rule, String> {
     let (kind, name) = left.split_once('/').ok_or_else(|| form("has no kind"))?;
     let kind = parse_kind(kind).map_err(|(message, hint)| format!("{message}\nhint: {hint}"))?;
     check_dependency_name(name).map_err(|message| form(&format!("is not usable: {message}")))?;
-    let (host, port) = Rule::parse_host(place).map_err(|message| form(&format!("is not usable: {message}")))?;
+    let (host, port) = parse_place(place).map_err(|message| form(&format!("is not usable: {message}")))?;
     Ok(Rule { kind: Some(kind), name: name.into(), host, port })
 }
 
@@ -219,6 +224,6 @@ mod tests {
         assert!(hint_of("docs=h:1").contains("has no kind"));
         assert!(hint_of("retrieval/docs").contains("KIND/NAME=HOST[:PORT]"));
         assert!(hint_of("retrieval/=h").contains("name is empty"));
-        assert!(hint_of("retrieval/docs=http://h").contains("is no host"));
+        assert!(hint_of("retrieval/docs=http://h").contains("write its HOST or HOST:PORT alone"));
     }
 }

@@ -40,7 +40,7 @@ impl Source {
             }
             Err(reason) if plan.via == Via::Observer => {
                 Err(Failure::new(status::FAILED, format!("`{}` cannot be observed: {reason}", plan.command.display()))
-                    .hint("leave `--via` out to run it all the same; what is not seen can still be timed by its callers"))
+                    .hint("the observer needs a dynamically linked program; `hopwatch run --via none` runs any, unwatched"))
             }
             Err(reason) => {
                 if !plan.quiet {

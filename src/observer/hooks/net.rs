@@ -163,16 +163,37 @@ pub(super) fn forget(fd: i32) {
     }
 }
 
+/// As [`forget`], for a call that made two descriptors.
+unsafe fn forget_two(fds: *const i32, rc: i32) -> i32 {
+    if rc == 0 {
+        // SAFETY: the call succeeded, so it wrote two.
+        let (one, other) = unsafe { (*fds, *fds.add(1)) };
+        forget(one);
+        forget(other);
+    }
+    rc
+}
+
 /// Runs a call that closes a tracked descriptor, and notes it. The descriptor is forgotten before the call, for
-/// another thread may get the same number at once after it.
+/// another thread may get the same number at once after it. `open`: it is still the descriptor that was tracked.
 #[cold]
 #[inline(never)]
-fn closes(fd: i32, call: &mut dyn FnMut() -> i32) -> i32 {
+fn closes(fd: i32, open: bool, call: &mut dyn FnMut() -> i32) -> i32 {
     if ring::borrowed() {
         return call();
     }
     // A child that has no ring yet closes what it inherited: not an end of the connection.
     let ring = ring::existing();
+    if open
+        && let Some(ring) = ring
+        && let Some(connection) = fds::tracked(fd)
+        && connection.has(bit::CONNECTING)
+        && !connection.has(bit::UNIX)
+        && sys::tcp_info(fd).is_some_and(|info| info.established)
+    {
+        // It was connected, and nobody had looked.
+        connect_ended(ring, thread::current(), fd, connection, 0, sys::now());
+    }
     let Some(ended) = fds::end_of(fd) else { return call() };
     let t = sys::now();
     let rc = call();
@@ -206,7 +227,7 @@ fn closes_many(first: u32, last: u32, mut call: impl FnMut() -> i32) -> i32 {
     }
     for fd in first..end.min(last.saturating_add(1)) {
         if fds::tracked(fd as i32).is_some() {
-            closes(fd as i32, &mut || 0);
+            closes(fd as i32, true, &mut || 0);
         }
     }
     call()
@@ -226,7 +247,7 @@ fn copied(from: i32, rc: i32) -> i32 {
 /// What `dup2` or `dup3` did: whatever `to` was is closed by it.
 fn copied_to(from: i32, to: i32, rc: i32) -> i32 {
     if rc >= 0 && from != to && fds::tracked(to).is_some() {
-        closes(to, &mut || rc);
+        closes(to, false, &mut || rc);
     }
     copied(from, rc)
 }
@@ -267,6 +288,18 @@ hooks! {
         fd
     }
 
+    fn socketpair(domain: i32, kind: i32, protocol: i32, fds: *mut i32) -> i32 |original| {
+        forget_two(fds, original(domain, kind, protocol, fds))
+    }
+
+    fn pipe(fds: *mut i32) -> i32 |original| {
+        forget_two(fds, original(fds))
+    }
+
+    fn pipe2(fds: *mut i32, options: i32) -> i32 |original| {
+        forget_two(fds, original(fds, options))
+    }
+
     fn connect(fd: i32, address: *const u8, len: u32) -> i32 |original| {
         connects(fd, address, len, || original(fd, address, len))
     }
@@ -299,7 +332,7 @@ hooks! {
         if fds::tracked(fd).is_none() {
             return original(fd);
         }
-        closes(fd, &mut || original(fd))
+        closes(fd, true, &mut || original(fd))
     }
 
     fn close_range(first: u32, last: u32, options: i32) -> i32 |original| {
