@@ -1,3 +1,5 @@
 //! hopwatch times every hop of a request (retrieval, tool, LLM, start-up phases) and names the one that ate the timeout.
 
 pub mod model;
+#[cfg(feature = "wire")]
+pub mod wire;

@@ -34,7 +34,12 @@ impl<'a> Chunk<'a> {
     /// A chunk of which everything was kept.
     #[must_use]
     pub const fn whole(at: u64, bytes: &'a [u8]) -> Self {
-        Self { at, head: bytes, skipped: 0, tail: &[] }
+        Self {
+            at,
+            head: bytes,
+            skipped: 0,
+            tail: &[],
+        }
     }
 
     /// How many bytes the call moved.
