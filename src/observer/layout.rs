@@ -138,7 +138,7 @@ pub struct ThreadSlot {
     /// Non-zero once the thread was seen to run an event loop.
     pub is_loop: AtomicU32,
     /// Keeps the size at 64 bytes.
-    pub pad: [u32; 5],
+    pub pad: [u32; 7],
 }
 
 /// Head of a record; its payload follows in the same slot (48 bytes) and over the next ones, wrapping at the ring's end.
