@@ -305,4 +305,4 @@ impl Drop for Memory {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -30,6 +30,10 @@ use std::collections::BTreeMap;
 
 /// One millisecond in [`Nanos`].
 const MILLI: Nanos = 1_000_000;
+/// No record is of a later instant, and none of a longer call: what says so is broken, and must not overflow a sum.
+const LATEST: Nanos = 1 << 62;
+/// See [`LATEST`].
+const LONGEST: Nanos = 1 << 52;
 /// Most facts of one sort that are kept.
 const FACTS_MAX: usize = 100_000;
 
@@ -142,8 +146,8 @@ impl Assembler {
     /// Takes a record of a process.
     pub(crate) fn record(&mut self, process: ProcessId, entry: &Entry, anchor: &Anchor) {
         let record = &entry.record;
-        let start = anchor.instant(record.t);
-        let seen = Seen { entry, start, end: start.saturating_add(record.dur) };
+        let start = anchor.instant(record.t).min(LATEST);
+        let seen = Seen { entry, start, end: start.saturating_add(record.dur.min(LONGEST)) };
         let inherited = self.inherited(process, record.conn);
         if let Some(process) = self.processes.get_mut(process) {
             if let Some(connection) = inherited {
@@ -167,6 +171,11 @@ impl Assembler {
     pub(crate) fn end(&mut self, process: ProcessId, at: Nanos, ending: Ending, lost: Lost) {
         let Some(process) = self.processes.get_mut(process) else { return };
         process.finish(&mut self.shared, at, ending);
+        self.missed(lost);
+    }
+
+    /// Notes what a process could not record.
+    pub(crate) fn missed(&mut self, lost: Lost) {
         self.shared.miss("ring", lost.records);
         self.shared.miss("threads", lost.threads);
         self.shared.miss("tables", lost.tables);

@@ -43,6 +43,48 @@ impl Writer {
         self.put(offset_of!(Header, reserve), &reserve.to_le_bytes());
     }
 
+    /// A record of any kind.
+    fn record(&mut self, event: u16, t: u64, rc: i64, payload: &[u8]) {
+        let first = (self.reserve as usize % SLOTS) * SLOT_BYTES;
+        self.write(t, payload, true);
+        self.put(RING_OFFSET + first + 8, &u64::from(event).to_le_bytes());
+        self.put(RING_OFFSET + first + 32, &(1u64 << 32 | 5).to_le_bytes());
+        self.put(RING_OFFSET + first + 40, &rc.to_le_bytes());
+        self.put(RING_OFFSET + first + 48, &(u64::from(u32::MAX) << 32).to_le_bytes());
+        // The writer of `write` counts its payload as a tail.
+        self.put(RING_OFFSET + first + 72, &(payload.len() as u64).to_le_bytes());
+    }
+
+    pub(crate) fn set_pid(&mut self, pid: u32) {
+        self.put(offset_of!(Header, pid), &pid.to_le_bytes());
+    }
+
+    /// A connection with a request on it.
+    pub(crate) fn request(&mut self) {
+        let peer = [&[2, 0, 80, 0][..], &[0; 10], &[0xff, 0xff, 127, 0, 0, 1]].concat();
+        self.record(3, 1_000, 0, &peer);
+        self.record(4, 1_000, 0, &[]);
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        self.record(6, 2_000, request.len() as i64, request);
+    }
+
+    /// The same, with its answer.
+    pub(crate) fn exchange(&mut self) {
+        self.request();
+        let answer = b"HTTP/1.1 204 X\r\n\r\n";
+        self.record(7, 9_000, answer.len() as i64, answer);
+    }
+
+    /// Puts the file where a reader looks for it.
+    pub(crate) fn publish(self, path: &Path) {
+        self.file.persist(path).unwrap();
+    }
+
+    /// The kill word of a file.
+    pub(crate) fn kill_word(path: &Path) -> u32 {
+        Ring::open(path).unwrap().half(offset_of!(Header, kill))
+    }
+
     fn ring(&self) -> Ring {
         Ring::open(self.file.path()).unwrap()
     }

@@ -198,7 +198,7 @@ fn tls_linked_into_the_program_is_timed_by_its_record_heads() {
     script.read(1, 137.0, &record(23, 60));
     script.close(1, 140.0);
     let hop = script.hop(200.0);
-    assert_eq!(phases(&hop), [(Phase::Connect, 5), (Phase::Tls, 11), (Phase::Wait, 101), (Phase::Stream, 20)]);
+    assert_eq!(phases(&hop), [(Phase::Connect, 5), (Phase::Tls, 11), (Phase::Send, 1), (Phase::Wait, 100), (Phase::Stream, 20)]);
     assert_eq!(hop.dependency.as_deref(), Some("api.example.com"));
     assert!(hop.inferred && call(&hop).opaque && call(&hop).status.is_none());
     assert_eq!(call(&hop).outcome, Some(Outcome::Ok));
