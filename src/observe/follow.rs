@@ -241,7 +241,7 @@ impl State {
                     self.end(index, followed.start, Ending::Exit);
                 }
             }
-            self.assembler.begin(&followed.maker, followed.start);
+            self.assembler.begin(&followed.maker);
             self.followed.push(followed);
         }
         found

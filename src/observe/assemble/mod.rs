@@ -135,11 +135,11 @@ impl Assembler {
         Self { shared, processes: Vec::new() }
     }
 
-    /// A process was found that began at `start`.
-    pub(crate) fn begin(&mut self, maker: &Maker, start: Nanos) -> ProcessId {
+    /// A process was found.
+    pub(crate) fn begin(&mut self, maker: &Maker) -> ProcessId {
         let parent = self.processes.iter().rposition(|process| process.pid == maker.ppid && process.end.is_none());
         let id = self.processes.len();
-        self.processes.push(Process::new(id, maker, parent.filter(|_| maker.forked), start));
+        self.processes.push(Process::new(id, maker, parent.filter(|_| maker.forked)));
         id
     }
 

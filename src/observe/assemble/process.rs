@@ -32,7 +32,6 @@ pub(super) struct Process {
     pub(super) program: Name,
     /// It shares connections with this one.
     pub(super) forked_from: Option<ProcessId>,
-    pub(super) start: Nanos,
     pub(super) end: Option<(Nanos, Ending)>,
     pub(super) connections: FxHashMap<u32, Box<Connection>>,
     pub(super) sessions: FxHashMap<u64, Session>,
@@ -48,13 +47,12 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn new(id: ProcessId, maker: &Maker, forked_from: Option<ProcessId>, start: Nanos) -> Self {
+    pub(super) fn new(id: ProcessId, maker: &Maker, forked_from: Option<ProcessId>) -> Self {
         Self {
             id,
             pid: maker.pid,
             program: maker.program.as_str().into(),
             forked_from,
-            start,
             end: None,
             connections: FxHashMap::default(),
             sessions: FxHashMap::default(),
@@ -324,7 +322,7 @@ impl Process {
 
     fn closes(&mut self, shared: &mut Shared, seen: Seen<'_>) {
         let Some(mut connection) = self.connections.remove(&seen.entry.record.conn) else { return };
-        if seen.entry.record.flags & flag::CONNECTING != 0 || connection.connecting {
+        if connection.connecting {
             failure::left_while_connecting(self, shared, &mut connection, seen.end);
         } else {
             transfer::caller_left(self, shared, &mut connection, seen.end);

@@ -49,7 +49,7 @@ impl Script {
 
     pub(super) fn begin(&mut self, pid: u32, ppid: u32) -> ProcessId {
         let maker = Maker { pid, ppid, program: "agent".into(), start: 0, forked: false };
-        self.assembler.begin(&maker, 0)
+        self.assembler.begin(&maker)
     }
 
     /// What follows is done by this process.

@@ -29,6 +29,13 @@ pub(super) fn moved(process: &mut Process, shared: &mut Shared, connection: &mut
         }
         return;
     }
+    if connection.connecting {
+        // Bytes went, so it was there.
+        connection.connecting = false;
+        connection.connected = true;
+        let began = connection.setup.connect.map_or(seen.start, |(start, _)| start);
+        connection.setup.connect = Some((began, seen.start));
+    }
     let asked = record.age_ms != AGE_UNKNOWN;
     let age = if asked { Nanos::from(record.age_ms).saturating_mul(MILLI) } else { 0 };
     let mut moved = Moved {

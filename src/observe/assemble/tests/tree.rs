@@ -130,7 +130,7 @@ fn a_forked_process_knows_the_peers_of_its_parents_connections() {
     let mut script = Script::new();
     script.connect(1, DOCS, 0.0, 1.0);
     let maker = Maker { pid: 101, ppid: 100, program: "agent".into(), start: 0, forked: true };
-    let child = script.assembler.begin(&maker, 0);
+    let child = script.assembler.begin(&maker);
     script.act_as(child);
     script.exchange(1, 5.0, 10.0, &get("/a"), &answer(200, ""));
     let out = script.finish(20.0);
