@@ -165,7 +165,8 @@ pub struct Record {
     pub rc: i64,
     /// `errno` after a failed call, else 0.
     pub errno: i32,
-    /// Milliseconds between the arrival of the last data and this read ([`AGE_UNKNOWN`]: not asked).
+    /// Milliseconds between the arrival of the last data and this read ([`AGE_UNKNOWN`]: not asked). On a plaintext read:
+    /// of the bytes below TLS that brought it.
     pub age_ms: u32,
     /// Position in the connection's stream (this direction, this layer) before this call.
     pub offset: u64,
@@ -209,7 +210,8 @@ pub enum Event {
     /// A connect begins (made before the call). Payload: [`SOCKADDR_BYTES`] of the peer's address.
     ConnectStart = 3,
     /// A connect ended, in whatever way it was noticed: `errno` 0 = connected. `aux`: the kernel's round-trip time of the
-    /// handshake in µs, 0 = not known. Payload when connected: the own address.
+    /// handshake in µs, 0 = not known. Payload when connected: the own address. At the latest it is told just before
+    /// the `Close`; when there is none before it, the kernel had not connected (`Close` has [`flag::CONNECTING`]).
     ConnectEnd = 4,
     /// A connection was accepted. Payload: the peer's address, then the own address.
     Accept = 5,
