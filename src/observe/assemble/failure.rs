@@ -191,11 +191,20 @@ fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timel
 }
 
 /// A look-up under way, as a try up to `at`.
-pub(super) fn attempt_of_lookup(process: &Process, shared: &mut Shared, pending: &Pending, at: Nanos, judged: Option<Judged>) -> Try {
+pub(super) fn attempt_of_lookup(
+    process: &Process,
+    shared: &mut Shared,
+    pending: &Pending,
+    at: Nanos,
+    judged: Option<Judged>,
+) -> Try {
     let named = peer::name_of_host(&shared.naming, &pending.name);
     let mut timeline = Timeline::new(pending.start.min(at));
     timeline.push(Phase::Dns, at);
-    attempt(process, shared, pending.tid, named, timeline, judged)
+    // Event loops look names up in any thread of a pool: there is no thread to tell one caller from another by.
+    let pooled = pending.tid != process.pid;
+    let tid = if pooled { 0 } else { pending.tid };
+    Try { is_loop: pooled, ..attempt(process, shared, tid, named, timeline, judged) }
 }
 
 /// A name could not be resolved.

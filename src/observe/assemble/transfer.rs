@@ -10,6 +10,8 @@ use crate::observer::layout::{AGE_UNKNOWN, flag};
 use crate::wire::Chunk;
 use crate::wire::http1::{Direction, Fact};
 
+/// Session tickets come as late as this after a handshake, round trips not counted: Linux delays acknowledgements so long.
+const TICKETS: Nanos = 50 * MILLI;
 /// Most stretches of a set-up that are kept.
 const LATE_STRETCHES: usize = 16;
 
@@ -73,7 +75,11 @@ pub(super) fn moved(process: &mut Process, shared: &mut Shared, connection: &mut
     }
     let (head, _) = seen.entry.parts();
     let fresh = connection.raw.position == [None, None] || connection.raw.http.is_upgraded();
-    if connection.opaque.is_none() && is_write != connection.accepted && tls::is_client_hello(head) && fresh_or_turn(connection, fresh) {
+    if connection.opaque.is_none()
+        && is_write != connection.accepted
+        && tls::is_client_hello(head)
+        && fresh_or_turn(connection, fresh)
+    {
         connection.opaque = Some(Opaque::new(seen.start));
         connection.setup.tls = Some((seen.start, seen.end));
         connection.sni = tls::server_name(head).or(connection.sni.take());
@@ -115,8 +121,8 @@ fn opaque(process: &mut Process, shared: &mut Shared, connection: &mut Connectio
         connection.setup.tls = Some((opaque.start, ended));
     }
     if asks && !connection.accepted {
-        // Tickets come within a round trip of the handshake's end.
-        let tickets_until = opaque.ended.map_or(0, |ended| ended + opaque.round_trip() * 3 / 2 + 2 * MILLI);
+        // Tickets come within a round trip of the handshake's end, the second one after an acknowledgement.
+        let tickets_until = opaque.ended.map_or(0, |ended| ended + opaque.round_trip() * 3 / 2 + TICKETS);
         turn::write(process, shared, connection, moved, bytes, tickets_until);
     }
 }
@@ -156,10 +162,12 @@ fn feed(process: &mut Process, shared: &mut Shared, connection: &mut Connection,
         facts::apply(process, shared, connection, moved, head, fact);
     }
     let layer = connection.layer_mut();
-    if is_request && !wrote && !accepted {
-        if let Some(exchange) = layer.exchanges.back_mut() {
-            exchange.wrote(moved, bytes);
-        }
+    if is_request
+        && !wrote
+        && !accepted
+        && let Some(exchange) = layer.exchanges.back_mut()
+    {
+        exchange.wrote(moved, bytes);
     }
     let unread = layer.http.is_http() == Some(false) && !layer.was_http && !layer.http.is_upgraded();
     if unread && !accepted && !connection.unix && connection.connected {
