@@ -2,6 +2,7 @@
 
 use super::Observed;
 use super::assemble::{Assembler, Ending};
+use super::kin::Kin;
 use super::life::{Death, Life};
 use super::ring::{Lost, Maker, Ring, Thread};
 use crate::model::clock::{Anchor, monotonic};
@@ -19,6 +20,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 const PAUSE: Duration = Duration::from_millis(15);
 /// Pause between two rounds when nothing came for [`IDLE_AFTER`].
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
+/// Time between two looks for descendants without a ring.
+const KIN_EVERY: Duration = Duration::from_millis(250);
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// A record that is not finished after this long in a living process never will be.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -76,8 +79,7 @@ impl Shared {
     /// Waits for a while; whether to go on.
     fn pause(&self, pause: Duration) -> bool {
         let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stop, _) =
-            self.wake.wait_timeout_while(stop, pause, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
+        let (stop, _) = self.wake.wait_timeout_while(stop, pause, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
         !*stop
     }
 }
@@ -106,6 +108,8 @@ struct State {
     known: FxHashSet<OsString>,
     /// Files that are not rings (yet), and how often they were looked at.
     unready: Vec<(OsString, u32)>,
+    kin: Kin,
+    kin_looked: Instant,
 }
 
 impl Observer {
@@ -124,6 +128,8 @@ impl Observer {
             followed: Vec::new(),
             known: FxHashSet::default(),
             unready: Vec::new(),
+            kin: Kin::default(),
+            kin_looked: monotonic(),
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), stop: Mutex::new(false), wake: Condvar::new() });
         let follower = Arc::clone(&shared);
@@ -205,6 +211,12 @@ impl State {
         for index in 0..self.followed.len() {
             took |= self.visit(index, ended);
         }
+        if self.kin_looked.elapsed() >= KIN_EVERY {
+            self.kin_looked = monotonic();
+            let living = self.followed.iter().filter(|followed| followed.ring.is_some());
+            let pids = living.map(|followed| followed.maker.pid).collect();
+            self.kin.look(&pids, self.anchor.now());
+        }
         took
     }
 
@@ -212,7 +224,7 @@ impl State {
         let Ok(entries) = std::fs::read_dir(&self.directory) else { return false };
         let mut fresh: Vec<(u64, Followed)> = Vec::new();
         for name in entries.flatten().map(|entry| entry.file_name()) {
-            if self.known.contains(&name) || !Path::new(&name).extension().is_some_and(|extension| extension == "ring") {
+            if self.known.contains(&name) || Path::new(&name).extension().is_none_or(|extension| extension != "ring") {
                 continue;
             }
             let path = self.directory.join(&name);
@@ -224,7 +236,16 @@ impl State {
                     self.known.insert(name);
                     fresh.push((
                         maker.start,
-                        Followed { ring: Some(ring), maker, life, path, start, end: None, threads: Vec::new(), stuck_since: None },
+                        Followed {
+                            ring: Some(ring),
+                            maker,
+                            life,
+                            path,
+                            start,
+                            end: None,
+                            threads: Vec::new(),
+                            stuck_since: None,
+                        },
                     ));
                 }
                 None => self.wait_for(name),
@@ -346,8 +367,17 @@ impl State {
             rings: true,
             note: None,
         });
+        let unseen = std::mem::take(&mut self.kin.unseen).into_iter().map(|unseen| super::Process {
+            pid: unseen.pid,
+            ppid: unseen.ppid,
+            program: unseen.program,
+            start: unseen.found,
+            end: None,
+            rings: false,
+            note: Some(unseen.note),
+        });
         Observed {
-            processes: processes.collect(),
+            processes: processes.chain(unseen).collect(),
             spans: assembled.spans,
             stalls: assembled.stalls,
             contexts: assembled.contexts,

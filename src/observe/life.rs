@@ -52,8 +52,8 @@ impl Life {
             }
             Self::Numbered(pid) => {
                 // SAFETY: signal 0 only asks whether the process is there.
-                let gone = unsafe { libc::kill(*pid, 0) } != 0
-                    && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+                let gone =
+                    unsafe { libc::kill(*pid, 0) } != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
                 gone.then_some(Death::Unknown)
             }
         }

@@ -6,6 +6,7 @@
 mod assemble;
 mod elf;
 mod follow;
+mod kin;
 mod life;
 pub mod place;
 pub mod ring;
@@ -48,9 +49,9 @@ pub struct Process {
     pub ppid: u32,
     /// Base name of its program.
     pub program: String,
-    /// When it began (became this program, or was forked).
+    /// When it began (became this program, or was forked); without a ring, when it was found.
     pub start: Nanos,
-    /// When it ended; `None` = it lives.
+    /// When it ended; `None` = it lives, or was not seen to end.
     pub end: Option<Nanos>,
     /// The observer was in it.
     pub rings: bool,

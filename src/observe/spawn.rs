@@ -87,7 +87,9 @@ fn look(program: &Path, depth: usize) -> Sight {
         return Sight::NotSeen(format!("{name} cannot be read, so it is not known what it is"));
     }
     if is_privileged(program) {
-        return Sight::NotSeen(format!("{name} runs with other rights than yours (set-id or capabilities), and nothing is loaded into such programs"));
+        return Sight::NotSeen(format!(
+            "{name} runs with other rights than yours (set-id or capabilities), and nothing is loaded into such programs"
+        ));
     }
     match elf::read(&start) {
         Program::Dynamic => Sight::Seen,

@@ -328,7 +328,8 @@ impl Steps {
 
     /// The steps of a set-up.
     pub(super) fn setup(&mut self, setup: &Setup) {
-        let steps = [(Phase::Dns, setup.dns), (Phase::Connect, setup.connect), (Phase::Proxy, setup.proxy), (Phase::Tls, setup.tls)];
+        let steps =
+            [(Phase::Dns, setup.dns), (Phase::Connect, setup.connect), (Phase::Proxy, setup.proxy), (Phase::Tls, setup.tls)];
         for (phase, step) in steps {
             if let Some((from, to)) = step {
                 self.step(phase, from, to);

@@ -310,8 +310,8 @@ fn proxy_refused(process: &mut Process, shared: &mut Shared, connection: &mut Co
 fn serve(process: &mut Process, shared: &mut Shared, connection: &mut Connection, moved: Moved, fact: Fact) {
     let plaintext = connection.has_plaintext;
     let number = connection.number.map_or(0, std::num::NonZeroU64::get);
-    let of = move |exchange: u64| move |serving: &Serving| {
-        serving.connection == number && serving.exchange == exchange && serving.plaintext == plaintext
+    let of = move |exchange: u64| {
+        move |serving: &Serving| serving.connection == number && serving.exchange == exchange && serving.plaintext == plaintext
     };
     match fact {
         Fact::RequestStarted { exchange, .. } => {

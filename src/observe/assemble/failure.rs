@@ -191,7 +191,13 @@ fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timel
 }
 
 /// A look-up under way, as a try up to `at`.
-pub(super) fn attempt_of_lookup(process: &Process, shared: &mut Shared, pending: &Pending, at: Nanos, judged: Option<Judged>) -> Try {
+pub(super) fn attempt_of_lookup(
+    process: &Process,
+    shared: &mut Shared,
+    pending: &Pending,
+    at: Nanos,
+    judged: Option<Judged>,
+) -> Try {
     let named = peer::name_of_host(&shared.naming, &pending.name);
     let mut timeline = Timeline::new(pending.start.min(at));
     timeline.push(Phase::Dns, at);

@@ -255,7 +255,11 @@ impl Hops {
         let mut found = Vec::new();
         for (place, hop) in self.list.iter().enumerate().rev().take(JOINABLE) {
             let counts = hop.span.call.as_ref().is_some_and(|call| call.client.retry.is_some());
-            let open = hop.joinable && !hop.continued && !hop.gone && hop.process == process && now.saturating_sub(hop.end) <= JOIN_WITHIN;
+            let open = hop.joinable
+                && !hop.continued
+                && !hop.gone
+                && hop.process == process
+                && now.saturating_sub(hop.end) <= JOIN_WITHIN;
             if open && waits(hop.tid, hop.is_loop, hop.end, counts) {
                 let mut span = hop.span.clone();
                 span.end = None;
@@ -425,9 +429,7 @@ impl Hop {
                 let alike = self.key.method == candidate.key.method && self.key.path == candidate.key.path;
                 as_many && (self.key.is_unsent() || same || (alike && (self.key.digest == 0 || candidate.key.digest == 0)))
             }
-            None if self.key.is_unsent() => {
-                self.tid == candidate.tid && pause >= PAUSE_MIN && slept(self.end, candidate.start)
-            }
+            None if self.key.is_unsent() => self.tid == candidate.tid && pause >= PAUSE_MIN && slept(self.end, candidate.start),
             None => same && (!candidate.is_ambiguous || (!candidate.is_loop && self.tid == candidate.tid)),
         }
     }

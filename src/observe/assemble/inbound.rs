@@ -36,7 +36,14 @@ impl Serving {
 
     /// Its span; `end` is `None` while it is open.
     pub(super) fn span(&self, end: Option<Nanos>) -> Span {
-        let mut span = Span::new(self.id, None, self.service.clone(), self.operation.clone(), self.start, end.map(|end| end.max(self.start)));
+        let mut span = Span::new(
+            self.id,
+            None,
+            self.service.clone(),
+            self.operation.clone(),
+            self.start,
+            end.map(|end| end.max(self.start)),
+        );
         span.role = Role::Server;
         span
     }

@@ -25,7 +25,8 @@ impl Process {
         let mut counts = (0, self.lookups.pending.len() as u64);
         for connection in self.connections.values() {
             let layers = [&connection.raw, &connection.plain];
-            counts.0 += layers.iter().map(|layer| (layer.exchanges.len() + usize::from(layer.turn.is_some())) as u64).sum::<u64>();
+            counts.0 +=
+                layers.iter().map(|layer| (layer.exchanges.len() + usize::from(layer.turn.is_some())) as u64).sum::<u64>();
             counts.1 += u64::from(setting_up(connection).is_some());
         }
         counts
@@ -56,12 +57,20 @@ impl Process {
                 }
             }
         }
-        debug_assert_eq!((spans.len() - first) as u64, { let (begun, setting_up) = self.open_count(); begun + setting_up });
+        debug_assert_eq!((spans.len() - first) as u64, {
+            let (begun, setting_up) = self.open_count();
+            begun + setting_up
+        });
         let waiting = |tid: u32, is_loop: bool, end: Nanos, retries: bool| {
-            let call = threads.iter().find(|thread| thread.tid == tid && thread.since != 0).map(|thread| Call::from_u16(thread.call as u16));
+            let call = threads
+                .iter()
+                .find(|thread| thread.tid == tid && thread.since != 0)
+                .map(|thread| Call::from_u16(thread.call as u16));
             match call {
                 Some(Call::Sleep) => !is_loop,
-                Some(Call::Epoll | Call::Poll | Call::Select) => is_loop && retries && self.quiet_since(end.saturating_add(QUIET)),
+                Some(Call::Epoll | Call::Poll | Call::Select) => {
+                    is_loop && retries && self.quiet_since(end.saturating_add(QUIET))
+                }
                 _ => false,
             }
         };

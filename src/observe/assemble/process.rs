@@ -227,12 +227,7 @@ impl Process {
             nonblocking: record.flags & flag::NONBLOCK != 0,
             peer: Endpoint::read(&seen.entry.payload),
             connecting: true,
-            setup: Setup {
-                start: seen.start,
-                tid: record.tid,
-                connect: Some((seen.start, seen.start)),
-                ..Setup::default()
-            },
+            setup: Setup { start: seen.start, tid: record.tid, connect: Some((seen.start, seen.start)), ..Setup::default() },
             ..Connection::default()
         };
         if !unix {

@@ -140,7 +140,8 @@ impl Lookups {
 
     /// The name that was last looked up for an address.
     pub(super) fn name_of(&self, address: IpAddr) -> Option<Name> {
-        self.names.get(&address).cloned()
+        // The loopback addresses are written as such as often as by name.
+        self.names.get(&address).filter(|_| !address.is_loopback()).cloned()
     }
 }
 

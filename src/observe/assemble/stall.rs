@@ -38,14 +38,7 @@ impl Busy {
             StallCause::Unknown
         };
         let conn = if blocked_by_call { record.conn } else { 0 };
-        Self {
-            tid: record.tid,
-            start: seen.start,
-            end: seen.end,
-            cause,
-            dependency: dependency.filter(|_| conn != 0),
-            conn,
-        }
+        Self { tid: record.tid, start: seen.start, end: seen.end, cause, dependency: dependency.filter(|_| conn != 0), conn }
     }
 
     /// As the report has it.
@@ -125,7 +118,8 @@ impl Blocks {
 
     /// How long a thread slept within `[from, to)`.
     pub(super) fn slept(&self, tid: u32, from: Nanos, to: Nanos) -> Nanos {
-        let sleeps = self.0.iter().filter(|block| block.tid == tid && matches!(block.call, Call::Sleep | Call::Select | Call::Poll));
+        let sleeps =
+            self.0.iter().filter(|block| block.tid == tid && matches!(block.call, Call::Sleep | Call::Select | Call::Poll));
         sleeps.map(|block| block.end.min(to).saturating_sub(block.start.max(from))).sum()
     }
 

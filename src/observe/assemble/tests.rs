@@ -208,7 +208,8 @@ pub(super) fn get(path: &str) -> Vec<u8> {
 }
 
 pub(super) fn post(path: &str, retry: Option<u32>, body: &str) -> Vec<u8> {
-    let retry = retry.map_or(String::new(), |retry| format!("x-stainless-retry-count: {retry}\r\nx-stainless-read-timeout: 0.5\r\n"));
+    let retry =
+        retry.map_or(String::new(), |retry| format!("x-stainless-retry-count: {retry}\r\nx-stainless-read-timeout: 0.5\r\n"));
     let length = body.len();
     format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1:40001\r\n{retry}content-length: {length}\r\n\r\n{body}").into_bytes()
 }

@@ -73,7 +73,11 @@ pub(super) fn moved(process: &mut Process, shared: &mut Shared, connection: &mut
     }
     let (head, _) = seen.entry.parts();
     let fresh = connection.raw.position == [None, None] || connection.raw.http.is_upgraded();
-    if connection.opaque.is_none() && is_write != connection.accepted && tls::is_client_hello(head) && fresh_or_turn(connection, fresh) {
+    if connection.opaque.is_none()
+        && is_write != connection.accepted
+        && tls::is_client_hello(head)
+        && fresh_or_turn(connection, fresh)
+    {
         connection.opaque = Some(Opaque::new(seen.start));
         connection.setup.tls = Some((seen.start, seen.end));
         connection.sni = tls::server_name(head).or(connection.sni.take());
@@ -156,10 +160,12 @@ fn feed(process: &mut Process, shared: &mut Shared, connection: &mut Connection,
         facts::apply(process, shared, connection, moved, head, fact);
     }
     let layer = connection.layer_mut();
-    if is_request && !wrote && !accepted {
-        if let Some(exchange) = layer.exchanges.back_mut() {
-            exchange.wrote(moved, bytes);
-        }
+    if is_request
+        && !wrote
+        && !accepted
+        && let Some(exchange) = layer.exchanges.back_mut()
+    {
+        exchange.wrote(moved, bytes);
     }
     let unread = layer.http.is_http() == Some(false) && !layer.was_http && !layer.http.is_upgraded();
     if unread && !accepted && !connection.unix && connection.connected {

@@ -62,10 +62,7 @@ fn a_stream_of_events_has_a_first_token() {
     script.read(1, 381.0, &chunk("data: [DONE]\n\n"));
     script.read(1, 382.0, b"0\r\n\r\n");
     let hop = script.hop(500.0);
-    assert_eq!(
-        phases(&hop),
-        [(Phase::Connect, 1), (Phase::Wait, 100), (Phase::FirstToken, 200), (Phase::Stream, 81)]
-    );
+    assert_eq!(phases(&hop), [(Phase::Connect, 1), (Phase::Wait, 100), (Phase::FirstToken, 200), (Phase::Stream, 81)]);
     let call = call(&hop);
     assert_eq!((call.stream, call.model.as_deref()), (Some(true), Some("m")));
     assert_eq!(call.client.read_timeout, Some(500 * MS));
@@ -227,7 +224,13 @@ fn a_protocol_that_is_not_read_gives_a_hop_for_each_turn() {
 fn a_proxys_tunnel_is_a_phase_of_the_call_through_it() {
     let mut script = Script::new();
     script.connect(1, ("10.0.0.1", 3128), 0.0, 1.0);
-    script.exchange(1, 1.0, 21.0, b"CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n");
+    script.exchange(
+        1,
+        1.0,
+        21.0,
+        b"CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    );
     script.record(Event::TlsStart, 21.0, 21.0, |record| (record.aux, record.conn) = (0xabc, 1), &[]);
     script.record(Event::TlsEnd, 21.0, 31.0, |record| (record.aux, record.conn, record.rc) = (0xabc, 1, 1), &[]);
     script.flags = flag::PLAINTEXT;
