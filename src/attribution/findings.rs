@@ -13,6 +13,9 @@ const IN_A_ROW_WITH_CONTEXTS: u64 = 3;
 /// A client that is thrown away closes its connection at once; one that lets it expire was meant to use it again.
 const AT_ONCE: Nanos = 50_000_000;
 
+/// Clients keep idle connections for about this long, and some close them only when the next one is needed.
+const EXPIRY: Nanos = 4_000_000_000;
+
 /// Causes seen across these runs.
 #[must_use]
 pub fn findings(runs: &[&Run]) -> Vec<Finding> {
@@ -61,6 +64,7 @@ fn churn_of(run: &Run) -> Vec<(&str, Churn<'_>)> {
         let mut churn = Churn::new(kind, &first.dependency);
         connections.sort_by_key(|connection| connection.opened);
         let mut calls = calls.remove(&(pid, kind, name)).unwrap_or_default();
+        calls.retain(|span| !span.is_open());
         calls.sort_by_key(|span| span.end);
         churn.runs = 1;
         churn.calls = connections.iter().map(|connection| connection.calls).sum();
@@ -100,7 +104,9 @@ impl<'a> Churn<'a> {
             // Before the earlier connection's only call had ended, it was busy, and a second one is no waste.
             let was_free =
                 ended.map_or_else(|| before.closed.is_some_and(|closed| closed <= now.opened), |end| end > before.opened);
-            let kept = before.closed.is_none_or(|closed| closed > now.opened);
+            let idle = ended.map_or(0, |end| now.opened - end);
+            let expired = idle >= EXPIRY && before.closed.is_some_and(|closed| closed <= now.opened.saturating_add(AT_ONCE));
+            let kept = before.closed.is_none_or(|closed| closed > now.opened) && !expired;
             let thrown_away = before.closed_by_caller
                 && ended.is_none_or(|end| before.closed.is_some_and(|closed| closed <= end.saturating_add(AT_ONCE)));
             if before.calls <= 1 && now.calls <= 1 && !before.close_announced && was_free && (kept || thrown_away) {

@@ -90,3 +90,25 @@ fn connections_side_by_side_are_concurrency() {
     run.connections = connections;
     assert_eq!(findings(&[&run]), []);
 }
+
+#[test]
+fn a_connection_that_expired_before_the_next_call_is_not_told() {
+    let mut run = run(60_000);
+    let mut connections = one_connection_a_call(8, 2).connections;
+    for (nth, connection) in connections.iter_mut().enumerate() {
+        let at = nth as u64 * 6_000;
+        run = run.call(Kind::Llm, "openai", at, &[(Phase::Wait, at + 100)]);
+        // Closed by the pool in the moment the next connection is made.
+        (connection.opened, connection.closed) = (T0 + at * MS, Some(T0 + (at + 6_001) * MS));
+    }
+    run.connections = connections;
+    assert_eq!(findings(&[&run]), []);
+}
+
+#[test]
+fn an_open_call_does_not_hide_the_others() {
+    let run = one_connection_a_call(6, 2).call(Kind::Llm, "openai", 1_400, &[(Phase::Wait, 1_500)]).open();
+    assert_eq!(findings(&[&run]).len(), 1);
+    let kept_a_while = one_connection_a_call(8, 80).call(Kind::Llm, "openai", 1_700, &[(Phase::Wait, 1_800)]).open();
+    assert_eq!(findings(&[&kept_a_while]), []);
+}
