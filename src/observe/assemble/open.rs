@@ -1,0 +1,93 @@
+//! What is under way at one moment.
+
+use super::connection::Connection;
+use super::hops::{self, Try};
+use super::process::Process;
+use super::{Ending, MILLI, Shared, facts, failure};
+use crate::model::{Nanos, Phase, Span};
+use crate::observe::ring::Thread;
+use crate::observer::layout::Call;
+
+/// A loop that has done nothing for so long after a failure waits to try again.
+const QUIET: Nanos = 50 * MILLI;
+
+impl Process {
+    /// Whether nothing of it can be under way any more.
+    fn is_over(&self) -> bool {
+        matches!(self.end, Some((_, Ending::Exit)))
+    }
+
+    /// How many hops are under way: such as were counted when they began, and such as only set up.
+    pub(super) fn open_count(&self) -> (u64, u64) {
+        if self.is_over() {
+            return (0, 0);
+        }
+        let mut counts = (0, self.lookups.pending.len() as u64);
+        for connection in self.connections.values() {
+            let layers = [&connection.raw, &connection.plain];
+            counts.0 += layers.iter().map(|layer| (layer.exchanges.len() + usize::from(layer.turn.is_some())) as u64).sum::<u64>();
+            counts.1 += u64::from(setting_up(connection).is_some());
+        }
+        counts
+    }
+
+    /// The hops that are under way, up to `now`. Places of such as had ended and wait for another try.
+    pub(super) fn open_hops(&self, shared: &mut Shared, now: Nanos, threads: &[Thread], spans: &mut Vec<Span>) -> Vec<usize> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let now = self.end.map_or(now, |(at, _)| at);
+        let first = spans.len();
+        for pending in &self.lookups.pending {
+            let attempt = failure::attempt_of_lookup(self, shared, pending, now, None);
+            self.show(shared, attempt, None, spans);
+        }
+        let mut ids: Vec<&u32> = self.connections.keys().collect();
+        ids.sort_unstable();
+        for connection in ids.into_iter().filter_map(|id| self.connections.get(id)) {
+            if let Some(phase) = setting_up(connection) {
+                let attempt = failure::attempt_of_setup(self, shared, connection, phase, now, None);
+                self.show(shared, attempt, None, spans);
+            }
+            for layer in [&connection.raw, &connection.plain] {
+                for exchange in layer.exchanges.iter().chain(&layer.turn) {
+                    let attempt = facts::attempt(self, shared, connection, exchange, None, now);
+                    self.show(shared, attempt, exchange.joined, spans);
+                }
+            }
+        }
+        debug_assert_eq!((spans.len() - first) as u64, { let (begun, setting_up) = self.open_count(); begun + setting_up });
+        let waiting = |tid: u32, is_loop: bool, end: Nanos, retries: bool| {
+            let call = threads.iter().find(|thread| thread.tid == tid && thread.since != 0).map(|thread| Call::from_u16(thread.call as u16));
+            match call {
+                Some(Call::Sleep) => !is_loop,
+                Some(Call::Epoll | Call::Poll | Call::Select) => is_loop && retries && self.quiet_since(end.saturating_add(QUIET)),
+                _ => false,
+            }
+        };
+        let found = shared.hops.in_backoff(self.id, now, &waiting);
+        let places = found.iter().map(|&(place, _)| place).collect();
+        spans.extend(found.into_iter().map(|(_, span)| span));
+        places
+    }
+
+    fn show(&self, shared: &Shared, attempt: Try, joined: Option<usize>, spans: &mut Vec<Span>) {
+        let (tid, late) = (attempt.tid, attempt.late.clone());
+        let mut span = shared.hops.preview(attempt, joined);
+        if let Some(call) = span.call.as_deref_mut() {
+            hops::finish_call(call, &self.stalls, tid, &late);
+        }
+        spans.push(span);
+    }
+}
+
+/// The phase of a connection on which nothing was asked yet.
+fn setting_up(connection: &Connection) -> Option<Phase> {
+    if connection.accepted || connection.unix || connection.calls > 0 || connection.failed.is_some() {
+        return None;
+    }
+    if connection.connecting {
+        return Some(Phase::Connect);
+    }
+    connection.handshake_since().map(|_| Phase::Tls)
+}
