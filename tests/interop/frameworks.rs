@@ -5,29 +5,28 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::app::App;
+use crate::support::authority::Authority;
 use crate::support::chroma::Chroma;
 use crate::support::peers::Forwarder;
 use crate::support::replies::{CHAT, completion, found, tool_call};
 use crate::support::script::{Script, Step};
-use crate::support::server::{Router, Server};
+use crate::support::server::Router;
 
 /// A model that asks for the tool first and answers with what the tool said.
-fn tool_using_model() -> Server {
-    Router::new()
-        .route(CHAT, |request| {
-            if request.number == 0 {
-                tool_call("lookup", &json!({"key": "42"})).after(50)
-            } else {
-                completion("It is shipped.", 60, 5).after(50)
-            }
-        })
-        .start()
+fn tool_using_model() -> Router {
+    Router::new().route(CHAT, |request| {
+        if request.number == 0 {
+            tool_call("lookup", &json!({"key": "42"})).after(50)
+        } else {
+            completion("It is shipped.", 60, 5).after(50)
+        }
+    })
 }
 
 #[test]
 fn an_autogen_tool_that_times_out_is_named_although_the_program_ends_well() {
     let Some(app) = App::new("autogen_agent.py") else { return };
-    let model = tool_using_model();
+    let model = tool_using_model().start();
     let tool = Router::new().route("/lookup", |_| Script::new().then(Step::Stall)).start();
 
     let app = app.arg(model.url("/v1")).arg(tool.url("")).option("--tool-timeout", 5);
@@ -63,10 +62,11 @@ fn an_autogen_model_that_does_not_answer_is_named() {
 #[test]
 fn a_quick_autogen_agent_is_healthy() {
     let Some(app) = App::new("autogen_agent.py") else { return };
-    let model = tool_using_model();
-    let tool = Router::new().route("/lookup", |_| found().after(50)).start();
+    let authority = Authority::new();
+    let model = tool_using_model().start_tls(&authority);
+    let tool = Router::new().route("/lookup", |_| found().after(50)).start_tls(&authority);
 
-    let app = app.arg(model.url("/v1")).arg(tool.url(""));
+    let app = app.arg(model.url("/v1")).arg(tool.url("")).trusting(&authority);
     let watched = app.watched(&["--deadline", "120s", &model.dep("llm/openai"), &tool.dep("tool/lookup")]);
 
     let report = &watched.report;
@@ -121,9 +121,10 @@ fn a_langchain_model_that_does_not_answer_is_named_and_not_chroma() {
 fn a_quick_langchain_chain_is_healthy() {
     let Some(app) = App::new("langchain_rag.py") else { return };
     let chroma = Chroma::start(app.python());
-    let model = Router::new().route(CHAT, |_| completion("It is on its way.", 70, 6).after(50)).start();
+    let authority = Authority::new();
+    let model = Router::new().route(CHAT, |_| completion("It is on its way.", 70, 6).after(50)).start_tls(&authority);
 
-    let app = app.arg(chroma.port()).arg(model.url("/v1")).option("--questions", 5);
+    let app = app.arg(chroma.port()).arg(model.url("/v1")).option("--questions", 5).trusting(&authority);
     let dep = format!("--dep=retrieval/chroma=127.0.0.1:{}", chroma.port());
     let watched = app.watched(&["--deadline", "120s", &dep, &model.dep("llm/openai")]);
 
