@@ -107,7 +107,11 @@ fn run_text(out: &mut String, run: &RunReport, style: Style) {
     match (&run.verdict, raised) {
         (Some(verdict), raised) => {
             if let Some(raised) = raised.filter(|_| raised_open) {
-                line(out, "raised", &format!("{}{}", component(Some(raised.kind), Some(&raised.dependency)), raised_text(run, raised)));
+                line(
+                    out,
+                    "raised",
+                    &format!("{}{}", component(Some(raised.kind), Some(&raised.dependency)), raised_text(run, raised)),
+                );
             }
             verdict_text(out, run, verdict, style);
         }
@@ -197,9 +201,10 @@ fn is_of(row: &BlameReport, raised: &RaisedAtReport) -> bool {
 }
 
 fn bar_color(run: &RunReport, row: &BlameReport) -> AnsiColor {
-    let culprit = run.verdict.as_ref().is_some_and(|verdict| {
-        verdict.kind == row.kind && verdict.dependency == row.dependency && verdict.phase == row.phase
-    });
+    let culprit = run
+        .verdict
+        .as_ref()
+        .is_some_and(|verdict| verdict.kind == row.kind && verdict.dependency == row.dependency && verdict.phase == row.phase);
     if culprit { AnsiColor::Red } else { AnsiColor::Blue }
 }
 

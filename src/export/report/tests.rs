@@ -1,7 +1,8 @@
 use super::*;
 use crate::attribution::Judgement;
 use crate::model::{
-    Attempt, BlameRow, Bytes, Call, Client, Component, Evidence, Losses, RaisedAt, Role, Run, Span, SpanId, Timeline, Tokens, Verdict,
+    Attempt, BlameRow, Bytes, Call, Client, Component, Evidence, Losses, RaisedAt, Role, Run, Span, SpanId, Timeline, Tokens,
+    Verdict,
 };
 
 const MS: u64 = 1_000_000;
