@@ -24,8 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(path) = env::var_os("HOPWATCH_OBSERVER_SO") {
         let path = PathBuf::from(path);
         println!("cargo::rerun-if-changed={}", path.display());
-        fs::copy(&path, &object)
-            .map_err(|error| format!("HOPWATCH_OBSERVER_SO={}: {error}", path.display()))?;
+        fs::copy(&path, &object).map_err(|error| format!("HOPWATCH_OBSERVER_SO={}: {error}", path.display()))?;
         return Ok(());
     }
     let linux = env::var("CARGO_CFG_TARGET_OS")? == "linux";
@@ -38,36 +37,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut rustc = Command::new(env::var("RUSTC")?);
     rustc
-        .args([
-            "src/observer/lib.rs",
-            "--crate-name=hopwatch_observer",
-            "--crate-type=cdylib",
-            "--edition=2024",
-        ])
-        .args([
-            "--cfg=hopwatch_observer",
-            "--check-cfg=cfg(hopwatch_observer,test)",
-        ])
+        .args(["src/observer/lib.rs", "--crate-name=hopwatch_observer", "--crate-type=cdylib", "--edition=2024"])
+        .args(["--cfg=hopwatch_observer", "--check-cfg=cfg(hopwatch_observer,test)"])
         .arg(format!("--target={}", env::var("TARGET")?))
-        .args([
-            "-Copt-level=3",
-            "-Cpanic=abort",
-            "-Ccodegen-units=1",
-            "-Cstrip=symbols",
-        ])
+        .args(["-Copt-level=3", "-Cpanic=abort", "-Ccodegen-units=1", "-Cstrip=symbols"])
         .args(["-Cdebug-assertions=no", "-Coverflow-checks=no"])
         // Thread cancellation unwinds through the hooks of blocking calls.
         .arg("-Cforce-unwind-tables=yes")
-        .args([
-            "-Clink-arg=-nostartfiles",
-            "-Clink-arg=-nodefaultlibs",
-            "-Clink-arg=-Wl,--gc-sections",
-        ])
-        .args([
-            "-Clink-arg=-Wl,-z,initfirst",
-            "-Clink-arg=-Wl,-z,now",
-            "-Clink-arg=-Wl,-z,nodelete",
-        ]);
+        .args(["-Clink-arg=-nostartfiles", "-Clink-arg=-nodefaultlibs", "-Clink-arg=-Wl,--gc-sections"])
+        .args(["-Clink-arg=-Wl,-z,initfirst", "-Clink-arg=-Wl,-z,now", "-Clink-arg=-Wl,-z,nodelete"]);
     if let Ok(linker) = env::var("RUSTC_LINKER") {
         rustc.arg(format!("-Clinker={linker}"));
     }

@@ -28,21 +28,9 @@ mod measure {
     const CASES: [(&str, &str, &str); 5] = [
         ("close", "untracked descriptor: close(-1)", "2000000"),
         ("zero", "untracked descriptor: read(/dev/zero, 1)", "500000"),
-        (
-            "again",
-            "tracked descriptor: recv that says EAGAIN",
-            "300000",
-        ),
-        (
-            "pair",
-            "connection: send and recv of 100 bytes, recorded",
-            "2000",
-        ),
-        (
-            "epoll",
-            "event loop: epoll_wait that returns at once",
-            "300000",
-        ),
+        ("again", "tracked descriptor: recv that says EAGAIN", "300000"),
+        ("pair", "connection: send and recv of 100 bytes, recorded", "2000"),
+        ("epoll", "event loop: epoll_wait that returns at once", "300000"),
     ];
 
     const PROGRAM: &str = r#"
@@ -73,55 +61,30 @@ int main(int n, char **v) {
   return 0; }
 "#;
 
-    fn once(
-        program: &Path,
-        case: &str,
-        count: &str,
-        observed: Option<(&Path, &Path)>,
-    ) -> Result<f64> {
+    fn once(program: &Path, case: &str, count: &str, observed: Option<(&Path, &Path)>) -> Result<f64> {
         let mut command = Command::new(program);
-        command
-            .args([case, count])
-            .env_remove("LD_PRELOAD")
-            .env_remove("HOPWATCH_RINGS");
+        command.args([case, count]).env_remove("LD_PRELOAD").env_remove("HOPWATCH_RINGS");
         if let Some((object, rings)) = observed {
-            command
-                .env("LD_PRELOAD", object)
-                .env("HOPWATCH_RINGS", rings);
+            command.env("LD_PRELOAD", object).env("HOPWATCH_RINGS", rings);
         }
         let output = command.output()?;
-        String::from_utf8_lossy(&output.stdout)
-            .trim()
-            .parse()
-            .map_err(Error::other)
+        String::from_utf8_lossy(&output.stdout).trim().parse().map_err(Error::other)
     }
 
     pub(super) fn run() -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let (source, program) = (
-            folder.path().join("program.c"),
-            folder.path().join("program"),
-        );
+        let (source, program) = (folder.path().join("program.c"), folder.path().join("program"));
         let object = folder.path().join("libhopwatch_observer.so");
         std::fs::write(&object, OBJECT)?;
         std::fs::write(&source, PROGRAM)?;
-        match Command::new("cc")
-            .args(["-O2", "-w"])
-            .arg(&source)
-            .arg("-o")
-            .arg(&program)
-            .status()
-        {
+        match Command::new("cc").args(["-O2", "-w"]).arg(&source).arg("-o").arg(&program).status() {
             Ok(status) if status.success() => {}
             other => {
                 println!("skipped: no C compiler: {other:?}");
                 return Ok(());
             }
         }
-        println!(
-            "{:<50} {:>9} {:>9} {:>18}",
-            "ns a call", "without", "added", "quartiles"
-        );
+        println!("{:<50} {:>9} {:>9} {:>18}", "ns a call", "without", "added", "quartiles");
         for (case, title, count) in CASES {
             let (mut without, mut added) = (Vec::new(), Vec::new());
             for round in 0..ROUNDS {
@@ -139,9 +102,7 @@ int main(int n, char **v) {
             }
             without.sort_by(f64::total_cmp);
             added.sort_by(f64::total_cmp);
-            let at = |values: &[f64], part: usize| {
-                values.get(ROUNDS * part / 4).copied().unwrap_or_default()
-            };
+            let at = |values: &[f64], part: usize| values.get(ROUNDS * part / 4).copied().unwrap_or_default();
             println!(
                 "{title:<50} {:>9.1} {:>+9.1} {:>+8.1} … {:>+7.1}",
                 at(&without, 2),

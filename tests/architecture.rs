@@ -1,5 +1,7 @@
 //! The house keeps its floors: who may import whom, how long a file may be, and where names may be spelled.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

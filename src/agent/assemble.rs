@@ -30,10 +30,7 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
         next_id = next_id.wrapping_add(1).max(1);
         next_id
     };
-    let root = Span {
-        role: Role::Server,
-        ..Span::new(fresh_id(), None, name.clone(), name.clone(), start, end)
-    };
+    let root = Span { role: Role::Server, ..Span::new(fresh_id(), None, name.clone(), name.clone(), start, end) };
     let first_activity = observed.spans.iter().map(|span| span.start).min();
     let startup = first_activity.filter(|first| *first > start).map(|first| Span {
         kind: Some(Kind::Startup),
@@ -44,10 +41,7 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
         span
     };
     let root_id = root.id;
-    let spans = std::iter::once(root)
-        .chain(startup)
-        .chain(observed.spans.into_iter().map(|span| adopt(span, root_id)))
-        .collect();
+    let spans = std::iter::once(root).chain(startup).chain(observed.spans.into_iter().map(|span| adopt(span, root_id))).collect();
     Run {
         name,
         trace_id: None,

@@ -104,10 +104,7 @@ impl Decoder {
     /// Whether what goes in comes out at once. Zstd's window holds it back.
     #[must_use]
     pub const fn is_timely(&self) -> bool {
-        !matches!(
-            self.codec,
-            Codec::GivenUp | Codec::Zstd(_) | Codec::Fresh(ContentEncoding::Zstd)
-        )
+        !matches!(self.codec, Codec::GivenUp | Codec::Zstd(_) | Codec::Fresh(ContentEncoding::Zstd))
     }
 
     /// Bytes held on the heap, as far as they are known; windows are not counted.
@@ -148,14 +145,9 @@ impl Codec {
             ContentEncoding::Deflate if first & 0x0f == 8 && first >> 4 <= 7 => {
                 Self::Zlib(Box::new(ZlibDecoder::new(Output::default())))
             }
-            ContentEncoding::Deflate => {
-                Self::Deflate(Box::new(DeflateDecoder::new(Output::default())))
-            }
+            ContentEncoding::Deflate => Self::Deflate(Box::new(DeflateDecoder::new(Output::default()))),
             ContentEncoding::Brotli if brotli_window(first) <= WINDOW_LIMIT => {
-                Self::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(
-                    Output::default(),
-                    16 * 1024,
-                )))
+                Self::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(Output::default(), 16 * 1024)))
             }
             ContentEncoding::Zstd => Self::Zstd(Box::new(Zstd::new())),
             ContentEncoding::Identity => Self::Identity,
@@ -217,11 +209,7 @@ fn brotli_window(first: u8) -> u64 {
 
 impl Zstd {
     fn new() -> Self {
-        Self {
-            frame: ruzstd::decoding::FrameDecoder::new(),
-            waiting: Vec::new(),
-            checksum: None,
-        }
+        Self { frame: ruzstd::decoding::FrameDecoder::new(), waiting: Vec::new(), checksum: None }
     }
 
     fn write(&mut self, bytes: &[u8], plain: &mut impl FnMut(&[u8])) -> io::Result<()> {
@@ -240,8 +228,7 @@ impl Zstd {
                 at += length;
                 continue;
             };
-            let Some(block) = block_length(rest, checksum)?.and_then(|length| rest.get(..length))
-            else {
+            let Some(block) = block_length(rest, checksum)?.and_then(|length| rest.get(..length)) else {
                 break;
             };
             blocks += 1;
@@ -249,10 +236,7 @@ impl Zstd {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             let strategy = ruzstd::decoding::BlockDecodingStrategy::UptoBlocks(1);
-            let finished = self
-                .frame
-                .decode_blocks(block, strategy)
-                .map_err(io::Error::other)?;
+            let finished = self.frame.decode_blocks(block, strategy).map_err(io::Error::other)?;
             at += block.len();
             let mut piece = [0; 4096];
             loop {
@@ -313,10 +297,7 @@ fn frame_header(bytes: &[u8]) -> io::Result<Option<usize>> {
         return Ok(None);
     };
     let needs = if single {
-        let size_field = header[length - size..]
-            .iter()
-            .rev()
-            .fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
+        let size_field = header[length - size..].iter().rev().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte));
         size_field + if size == 2 { 256 } else { 0 }
     } else {
         let base = 1_u64 << (10 + (header[5] >> 3));

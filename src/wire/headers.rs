@@ -131,10 +131,7 @@ impl Message {
     fn set(&mut self, name: &str, value: &[u8]) -> bool {
         match name {
             "content-length" => match content_length(value) {
-                Some(length)
-                    if self.content_length.is_none_or(|known| known == length)
-                        && !self.unframed =>
-                {
+                Some(length) if self.content_length.is_none_or(|known| known == length) && !self.unframed => {
                     self.content_length = Some(length);
                 }
                 _ => {
@@ -143,9 +140,7 @@ impl Message {
                 }
             },
             "transfer-encoding" => {
-                self.chunked = list(value)
-                    .last()
-                    .is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
+                self.chunked = list(value).last().is_some_and(|last| last.eq_ignore_ascii_case(b"chunked"));
                 self.unframed |= !self.chunked;
             }
             "content-type" => self.content_type = content_type(value),
@@ -181,15 +176,12 @@ impl RequestFields {
         }
         match name {
             "traceparent" => self.traceparent = TraceParent::parse(value),
-            "x-stainless-retry-count" => {
-                self.retry_count = number(value).and_then(|count| u32::try_from(count).ok())
-            }
+            "x-stainless-retry-count" => self.retry_count = number(value).and_then(|count| u32::try_from(count).ok()),
             "x-stainless-read-timeout" => self.read_timeout_ms = seconds_to_ms(value),
             "user-agent" => self.user_agent = product(value),
             "expect" => self.expect_continue = value.eq_ignore_ascii_case(b"100-continue"),
             "accept" => {
-                self.accepts_events |= list(value)
-                    .any(|kind| media_type(kind).eq_ignore_ascii_case(b"text/event-stream"));
+                self.accepts_events |= list(value).any(|kind| media_type(kind).eq_ignore_ascii_case(b"text/event-stream"));
             }
             _ => {}
         }
@@ -209,12 +201,8 @@ impl ResponseFields {
         }
         match name {
             // The field in milliseconds is the finer one, wherever it stands.
-            "retry-after-ms" => {
-                self.retry_after_ms = decimal(value).map(|ms| ms as u64).or(self.retry_after_ms)
-            }
-            "retry-after" => {
-                self.retry_after_ms = self.retry_after_ms.or_else(|| seconds_to_ms(value))
-            }
+            "retry-after-ms" => self.retry_after_ms = decimal(value).map(|ms| ms as u64).or(self.retry_after_ms),
+            "retry-after" => self.retry_after_ms = self.retry_after_ms.or_else(|| seconds_to_ms(value)),
             "server" => self.server = product(value),
             "openai-processing-ms" => self.processing_ms = number(value),
             "x-envoy-upstream-service-time" => self.upstream_ms = number(value),
@@ -235,16 +223,10 @@ impl RateLimit {
         match rest {
             "" => self.set_combined(value),
             // OpenAI says `-remaining-requests`, Anthropic `-requests-remaining`.
-            "-limit-requests" | "-requests-limit" | "-limit" => {
-                self.limit_requests = first_number(value)
-            }
-            "-remaining-requests" | "-requests-remaining" | "-remaining" => {
-                self.remaining_requests = first_number(value)
-            }
+            "-limit-requests" | "-requests-limit" | "-limit" => self.limit_requests = first_number(value),
+            "-remaining-requests" | "-requests-remaining" | "-remaining" => self.remaining_requests = first_number(value),
             "-limit-tokens" | "-tokens-limit" => self.limit_tokens = first_number(value),
-            "-remaining-tokens" | "-tokens-remaining" => {
-                self.remaining_tokens = first_number(value)
-            }
+            "-remaining-tokens" | "-tokens-remaining" => self.remaining_tokens = first_number(value),
             "-reset-requests" | "-requests-reset" => self.reset_requests_ms = duration_ms(value),
             "-reset-tokens" | "-tokens-reset" => self.reset_tokens_ms = duration_ms(value),
             // Seconds here; GitHub's `x-ratelimit-reset` is a date, told apart by its size.
@@ -290,11 +272,7 @@ impl TraceParent {
         let trace_id = hex::<16>(&fixed[1..33])?;
         let parent_id = hex::<8>(&fixed[34..50])?;
         let flags = hex::<1>(&fixed[51..53])?[0];
-        (trace_id != [0; 16] && parent_id != [0; 8]).then_some(Self {
-            trace_id,
-            parent_id,
-            sampled: flags & 1 == 1,
-        })
+        (trace_id != [0; 16] && parent_id != [0; 8]).then_some(Self { trace_id, parent_id, sampled: flags & 1 == 1 })
     }
 }
 
@@ -327,11 +305,7 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn media_type(value: &[u8]) -> &[u8] {
-    value
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii()
+    value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii()
 }
 
 fn content_type(value: &[u8]) -> ContentType {
@@ -339,10 +313,9 @@ fn content_type(value: &[u8]) -> ContentType {
     match kind.as_slice() {
         b"application/json" => ContentType::Json,
         b"text/event-stream" => ContentType::EventStream,
-        b"application/x-ndjson"
-        | b"application/ndjson"
-        | b"application/jsonl"
-        | b"application/x-jsonlines" => ContentType::JsonLines,
+        b"application/x-ndjson" | b"application/ndjson" | b"application/jsonl" | b"application/x-jsonlines" => {
+            ContentType::JsonLines
+        }
         kind if kind.ends_with(b"+json") => ContentType::Json,
         _ => ContentType::Other,
     }
@@ -379,19 +352,13 @@ fn number(value: &[u8]) -> Option<u64> {
 
 /// The number that a value begins with, as in `100, 100;w=60`.
 fn first_number(value: &[u8]) -> Option<u64> {
-    let end = value
-        .iter()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(value.len());
+    let end = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
     number(&value[..end])
 }
 
 /// A plain decimal number that is not negative.
 fn decimal(value: &[u8]) -> Option<f64> {
-    if !value
-        .iter()
-        .all(|byte| byte.is_ascii_digit() || *byte == b'.')
-    {
+    if !value.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {
         return None;
     }
     std::str::from_utf8(value).ok()?.parse().ok()
@@ -401,9 +368,7 @@ fn decimal(value: &[u8]) -> Option<f64> {
 fn seconds_to_ms(value: &[u8]) -> Option<u64> {
     /// A waiting time is shorter than ten years; a larger number is a date.
     const LONGEST: f64 = 3e8;
-    decimal(value)
-        .filter(|seconds| *seconds < LONGEST)
-        .map(|seconds| (seconds * 1000.0).round() as u64)
+    decimal(value).filter(|seconds| *seconds < LONGEST).map(|seconds| (seconds * 1000.0).round() as u64)
 }
 
 /// `1s`, `6m0s`, `20ms`, `2m59.56s`, or plain seconds, in milliseconds; `None` for dates.
@@ -414,15 +379,10 @@ fn duration_ms(value: &[u8]) -> Option<u64> {
     let mut rest = value;
     let mut total = 0.0;
     while !rest.is_empty() {
-        let digits = rest
-            .iter()
-            .position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
         let amount = decimal(&rest[..digits]).filter(|_| digits > 0)?;
         let unit = &rest[digits..];
-        let unit = &unit[..unit
-            .iter()
-            .position(u8::is_ascii_digit)
-            .unwrap_or(unit.len())];
+        let unit = &unit[..unit.iter().position(u8::is_ascii_digit).unwrap_or(unit.len())];
         total += amount
             * match unit {
                 b"ms" => 1.0,

@@ -34,20 +34,13 @@ impl<'a> Chunk<'a> {
     /// A chunk of which everything was kept.
     #[must_use]
     pub const fn whole(at: u64, bytes: &'a [u8]) -> Self {
-        Self {
-            at,
-            head: bytes,
-            skipped: 0,
-            tail: &[],
-        }
+        Self { at, head: bytes, skipped: 0, tail: &[] }
     }
 
     /// How many bytes the call moved.
     #[must_use]
     pub const fn len(&self) -> u64 {
-        (self.head.len() as u64)
-            .saturating_add(self.skipped)
-            .saturating_add(self.tail.len() as u64)
+        (self.head.len() as u64).saturating_add(self.skipped).saturating_add(self.tail.len() as u64)
     }
 
     /// Whether the call moved nothing.

@@ -92,19 +92,15 @@ const VARIABLES: &[(&str, &str)] = &[
 pub fn of_host(host: &str, port: Option<u16>) -> Option<&'static str> {
     let (name, in_host) = split_port(host);
     let name = name.trim_end_matches('.');
-    let known = HOSTS
-        .iter()
-        .find(|(known, _)| match known.strip_prefix('.') {
-            Some(_) => name.ends_with(known),
-            None => name == *known,
-        });
+    let known = HOSTS.iter().find(|(known, _)| match known.strip_prefix('.') {
+        Some(_) => name.ends_with(known),
+        None => name == *known,
+    });
     if let Some((_, provider)) = known {
         return Some(provider);
     }
     // Regional names: bedrock-runtime.eu-west-1.amazonaws.com, europe-west4-aiplatform.googleapis.com.
-    if name.starts_with("bedrock")
-        && (name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn"))
-    {
+    if name.starts_with("bedrock") && (name.ends_with(".amazonaws.com") || name.ends_with(".amazonaws.com.cn")) {
         return Some("bedrock");
     }
     if name.ends_with("-aiplatform.googleapis.com") {
@@ -116,10 +112,7 @@ pub fn of_host(host: &str, port: Option<u16>) -> Option<&'static str> {
 /// The provider whose base URL a variable holds, as a dependency's name.
 #[must_use]
 pub fn of_variable(name: &str) -> Option<&'static str> {
-    VARIABLES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, provider)| *provider)
+    VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, provider)| *provider)
 }
 
 /// Every variable that holds a provider's base URL, with that provider.
@@ -148,21 +141,10 @@ pub fn hint(path: &str) -> Option<Hint> {
         ":generateContent",
         ":streamGenerateContent",
     ];
-    const EMBEDDING: &[&str] = &[
-        "/embeddings",
-        "/api/embed",
-        "/v1/embed",
-        "/v2/embed",
-        ":embedContent",
-        ":batchEmbedContents",
-    ];
+    const EMBEDDING: &[&str] = &["/embeddings", "/api/embed", "/v1/embed", "/v2/embed", ":embedContent", ":batchEmbedContents"];
     /// Words that stand in many services' paths, and mean this only behind what comes before them here.
-    const ONLY_BEHIND: &[(&str, &str)] = &[
-        ("/messages", "/v1/messages"),
-        ("/responses", "/v1/responses"),
-        ("/invoke", "/model/"),
-        ("/converse", "/model/"),
-    ];
+    const ONLY_BEHIND: &[(&str, &str)] =
+        &[("/messages", "/v1/messages"), ("/responses", "/v1/responses"), ("/invoke", "/model/"), ("/converse", "/model/")];
 
     let path = path.trim_end_matches('/');
     if EMBEDDING.iter().any(|end| path.ends_with(end)) {
@@ -190,11 +172,7 @@ pub fn operation(method: &str, path: &str) -> String {
     name.push(' ');
     let mut segments = path.trim_start_matches('/').split('/');
     for segment in segments.by_ref().take(SEGMENT_LIMIT) {
-        let segment = if is_identifier(segment) {
-            "{id}"
-        } else {
-            segment
-        };
+        let segment = if is_identifier(segment) { "{id}" } else { segment };
         if name.len() + 1 + segment.len() > OPERATION_LIMIT {
             name.push_str("/…");
             return name;
@@ -213,9 +191,7 @@ pub fn operation(method: &str, path: &str) -> String {
 /// Numbers, UUIDs, hexadecimal digests, and whatever is too long or too odd to be a word.
 fn is_identifier(segment: &str) -> bool {
     let digits = segment.bytes().filter(u8::is_ascii_digit).count();
-    let hex = segment
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let hex = segment.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:*~".contains(&byte);
     match segment {
         "" => false,
@@ -230,9 +206,7 @@ fn is_identifier(segment: &str) -> bool {
 
 fn split_port(host: &str) -> (&str, Option<u16>) {
     match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => {
-            (name, port.parse().ok())
-        }
+        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port.parse().ok()),
         _ => (host, None),
     }
 }

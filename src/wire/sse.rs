@@ -85,9 +85,7 @@ impl Parser {
             }
             match self.place {
                 Place::Field => {
-                    let end = rest
-                        .iter()
-                        .position(|byte| matches!(byte, b':' | b'\r' | b'\n'));
+                    let end = rest.iter().position(|byte| matches!(byte, b':' | b'\r' | b'\n'));
                     self.field.push(&rest[..end.unwrap_or(rest.len())]);
                     let Some(end) = end else { return };
                     if rest[end] == b':' {
@@ -175,11 +173,7 @@ impl Parser {
     fn line_without_colon(&mut self, tell: &mut impl FnMut(Item<'_>)) {
         if self.field.is_empty() {
             if self.has_data {
-                tell(Item::Event(Event {
-                    name: self.name.start(),
-                    bytes: self.bytes,
-                    cut: self.cut,
-                }));
+                tell(Item::Event(Event { name: self.name.start(), bytes: self.bytes, cut: self.cut }));
             }
             self.name.clear();
             self.has_data = false;
@@ -200,11 +194,7 @@ impl Parser {
 
 impl<const N: usize> Default for Short<N> {
     fn default() -> Self {
-        Self {
-            bytes: [0; N],
-            length: 0,
-            longer: false,
-        }
+        Self { bytes: [0; N], length: 0, longer: false }
     }
 }
 

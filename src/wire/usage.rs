@@ -84,42 +84,21 @@ impl Reader {
     /// A reader at the start of a document.
     #[must_use]
     pub fn new(vocabulary: Vocabulary) -> Self {
-        Self {
-            vocabulary,
-            tokenizer: Tokenizer::new(),
-            seen: Seen::default(),
-            tail: None,
-            start: [0; DONE.len()],
-            length: 0,
-        }
+        Self { vocabulary, tokenizer: Tokenizer::new(), seen: Seen::default(), tail: None, start: [0; DONE.len()], length: 0 }
     }
 
     /// Reads the document's next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
-        for byte in bytes
-            .iter()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .take(DONE.len() + 1)
-        {
-            if let Some(place) = usize::try_from(self.length)
-                .ok()
-                .and_then(|at| self.start.get_mut(at))
-            {
+        for byte in bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).take(DONE.len() + 1) {
+            if let Some(place) = usize::try_from(self.length).ok().and_then(|at| self.start.get_mut(at)) {
                 *place = *byte;
             }
             self.length = self.length.saturating_add(1);
         }
         match &mut self.tail {
             None => {
-                let Self {
-                    tokenizer,
-                    seen,
-                    vocabulary,
-                    ..
-                } = self;
-                tokenizer.feed(bytes, &mut |path, value| {
-                    seen.value(*vocabulary, path, value)
-                });
+                let Self { tokenizer, seen, vocabulary, .. } = self;
+                tokenizer.feed(bytes, &mut |path, value| seen.value(*vocabulary, path, value));
             }
             Some(tail) => {
                 let kept = bytes.len().min(TAIL_LIMIT);
@@ -157,15 +136,8 @@ impl Reader {
         // A number at the very end of a document is only complete with it.
         match self.tail.take() {
             None => {
-                let Self {
-                    tokenizer,
-                    seen,
-                    vocabulary,
-                    ..
-                } = self;
-                tokenizer.feed(b"\n", &mut |path, value| {
-                    seen.value(*vocabulary, path, value)
-                });
+                let Self { tokenizer, seen, vocabulary, .. } = self;
+                tokenizer.feed(b"\n", &mut |path, value| seen.value(*vocabulary, path, value));
             }
             Some(tail) => self.read_tail(&tail),
         }
@@ -205,9 +177,7 @@ impl Reader {
         for in_text in [false, true] {
             if let Some(depth) = json::depth_at_start(tail, in_text) {
                 let mut tokenizer = Tokenizer::resumed(depth, in_text);
-                tokenizer.feed(tail, &mut |path, value| {
-                    self.seen.value(self.vocabulary, path, value)
-                });
+                tokenizer.feed(tail, &mut |path, value| self.seen.value(self.vocabulary, path, value));
             }
         }
     }
@@ -215,9 +185,7 @@ impl Reader {
     /// Bytes held on the heap.
     #[cfg(test)]
     pub(super) fn retained_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.tokenizer.retained_bytes()
-            + self.tail.as_ref().map_or(0, Vec::capacity)
+        size_of::<Self>() + self.tokenizer.retained_bytes() + self.tail.as_ref().map_or(0, Vec::capacity)
     }
 }
 
@@ -233,10 +201,7 @@ impl Seen {
                 };
             }
             _ if vocabulary == Vocabulary::Request => {}
-            (
-                [Key::Message | Key::Response | Key::Unknown, Key::Model] | [Key::ModelVersion],
-                Value::Text(text),
-            ) => {
+            ([Key::Message | Key::Response | Key::Unknown, Key::Model] | [Key::ModelVersion], Value::Text(text)) => {
                 self.facts.model = name(text);
             }
             ([Key::Type], Value::Text(text)) => self.kind = identifier(text),
@@ -261,12 +226,8 @@ impl Seen {
                 self.choice(&[Key::Item, Key::Delta, Key::Content], value);
             }
             (_, Value::Bare(bare)) => match tokens(path) {
-                Some(Key::Input) => {
-                    self.facts.input_tokens = count(bare).or(self.facts.input_tokens)
-                }
-                Some(Key::Output) => {
-                    self.facts.output_tokens = count(bare).or(self.facts.output_tokens)
-                }
+                Some(Key::Input) => self.facts.input_tokens = count(bare).or(self.facts.input_tokens),
+                Some(Key::Output) => self.facts.output_tokens = count(bare).or(self.facts.output_tokens),
                 _ => {}
             },
             _ => {}
@@ -279,10 +240,7 @@ impl Seen {
     fn choice(&mut self, path: &[Key], value: Value<'_>) {
         match (path, value) {
             ([Key::Item, Key::Text | Key::Delta, ..], Value::Text(b"")) => self.empty = true,
-            (
-                [Key::Item, Key::Text] | [Key::Item, Key::Delta, Key::Content, ..],
-                Value::Text(_),
-            )
+            ([Key::Item, Key::Text] | [Key::Item, Key::Delta, Key::Content, ..], Value::Text(_))
             | ([Key::Item, Key::Delta, Key::Calls, _, ..], _) => self.generated = true,
             _ => {}
         }
@@ -314,11 +272,8 @@ fn count(bare: &[u8]) -> Option<u64> {
 /// A model's name: printable, without blanks.
 fn name(text: &[u8]) -> Option<Arc<str>> {
     let text = std::str::from_utf8(text).ok()?;
-    (!text.is_empty()
-        && !text
-            .chars()
-            .any(|character| character.is_control() || character.is_whitespace()))
-    .then(|| Arc::from(text))
+    (!text.is_empty() && !text.chars().any(|character| character.is_control() || character.is_whitespace()))
+        .then(|| Arc::from(text))
 }
 
 /// A word of a closed vocabulary, not prose.

@@ -84,7 +84,8 @@ fn the_command_inherits_the_signal_state_of_hopwatch() {
     let wrapped = plain_run(&["sh", "-c", state]).output().unwrap();
     assert_eq!(String::from_utf8(wrapped.stdout).unwrap(), String::from_utf8(own.stdout).unwrap());
     // As `nohup` and daemons start things: ignored signals stay ignored.
-    let ignoring = format!("trap '' HUP PIPE CHLD; {} run --via none --quiet -- sh -c \"{state}\"", env!("CARGO_BIN_EXE_hopwatch"));
+    let ignoring =
+        format!("trap '' HUP PIPE CHLD; {} run --via none --quiet -- sh -c \"{state}\"", env!("CARGO_BIN_EXE_hopwatch"));
     let direct = format!("trap '' HUP PIPE CHLD; sh -c \"{state}\"");
     let of = |script: &str| std::process::Command::new("sh").args(["-c", script]).output().unwrap().stdout;
     assert_eq!(String::from_utf8(of(&ignoring)).unwrap(), String::from_utf8(of(&direct)).unwrap());

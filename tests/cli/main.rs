@@ -1,6 +1,8 @@
 //! The command line from outside: what it prints, what it keeps, and its exit codes.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(feature = "cli", target_os = "linux", target_arch = "x86_64"))]
+#![expect(clippy::unwrap_used, reason = "these are tests, their helpers too")]
+#![expect(clippy::disallowed_methods, reason = "tests are timed from outside the program and its clock")]
 
 mod bytes;
 mod demo;

@@ -90,8 +90,7 @@ fn nothing_is_left_behind() {
 
 #[test]
 fn a_command_that_cannot_be_observed_is_told_before_it_starts() {
-    let Some(static_binary) = ["/sbin/ldconfig.real", "/sbin/ldconfig", "/usr/sbin/ldconfig"].iter().find(|path| is_static(path))
-    else {
+    let Some(static_binary) = ["/sbin/ldconfig.real", "/sbin/ldconfig", "/usr/sbin/ldconfig"].iter().find(is_static) else {
         println!("skipped: no static binary here");
         return;
     };

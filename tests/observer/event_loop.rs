@@ -20,11 +20,7 @@ fn a_sleep_in_the_loop_is_a_busy_span_of_a_sleep() {
     let busy = busy.iter().max_by_key(|entry| entry.record.dur).unwrap();
     assert!(busy.record.dur >= 290 * MS && busy.record.aux >= 285 * MS);
     assert_eq!(busy.record.rc, Call::Sleep as i64);
-    assert!(
-        busy.record.offset < 100 * MS,
-        "{} ns of CPU",
-        busy.record.offset
-    );
+    assert!(busy.record.offset < 100 * MS, "{} ns of CPU", busy.record.offset);
     assert!(ring.slots.iter().any(|slot| slot.is_loop));
 }
 
@@ -43,11 +39,7 @@ fn work_in_the_loop_is_a_busy_span_of_cpu() {
     let ring = place.ring();
     let busy = ring.of(Event::Busy);
     let busy = busy.iter().max_by_key(|entry| entry.record.dur).unwrap();
-    assert!(
-        busy.record.offset >= 190 * MS && busy.record.aux < 100 * MS,
-        "{:?}",
-        busy.record
-    );
+    assert!(busy.record.offset >= 190 * MS && busy.record.aux < 100 * MS, "{:?}", busy.record);
 }
 
 #[test]
@@ -62,19 +54,9 @@ fn sleeps_in_pool_threads_are_no_busy_spans() {
         return;
     }
     let ring = place.ring();
-    assert!(
-        ring.of(Event::Busy)
-            .iter()
-            .all(|entry| entry.record.rc != Call::Sleep as i64)
-    );
-    let sleeps = ring
-        .of(Event::Block)
-        .into_iter()
-        .filter(|entry| entry.record.aux == Call::Sleep as u64);
-    assert_eq!(
-        sleeps.filter(|entry| entry.record.dur >= 290 * MS).count(),
-        4
-    );
+    assert!(ring.of(Event::Busy).iter().all(|entry| entry.record.rc != Call::Sleep as i64));
+    let sleeps = ring.of(Event::Block).into_iter().filter(|entry| entry.record.aux == Call::Sleep as u64);
+    assert_eq!(sleeps.filter(|entry| entry.record.dur >= 290 * MS).count(), 4);
 }
 
 #[test]
@@ -90,11 +72,7 @@ fn waits_are_named() {
         return;
     }
     let rings = place.rings();
-    let calls: Vec<_> = rings[0]
-        .of(Event::Block)
-        .iter()
-        .map(|entry| entry.record.aux)
-        .collect();
+    let calls: Vec<_> = rings[0].of(Event::Block).iter().map(|entry| entry.record.aux).collect();
     for call in [Call::Semaphore, Call::Child, Call::Select, Call::Poll] {
         assert!(calls.contains(&(call as u64)), "{call:?} in {calls:?}");
     }
@@ -110,17 +88,7 @@ fn an_exception_is_named_without_its_message() {
     let output = place.command(python).args(["-c", script]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let ring = place.ring();
-    let names: Vec<_> = ring
-        .of(Event::ErrorType)
-        .iter()
-        .map(|entry| entry.text())
-        .collect();
+    let names: Vec<_> = ring.of(Event::ErrorType).iter().map(|entry| entry.text()).collect();
     assert_eq!(names, ["socket.gaierror"]);
-    assert!(
-        ring.opens > 0
-            && ring
-                .of(Event::Open)
-                .iter()
-                .any(|entry| entry.text().contains("socket"))
-    );
+    assert!(ring.opens > 0 && ring.of(Event::Open).iter().any(|entry| entry.text().contains("socket")));
 }

@@ -1,9 +1,7 @@
 //! Connections: what is recorded of them, in which order, with which bytes.
 
 use crate::support::{Place, read_head, serve};
-use hopwatch::observer::layout::{
-    AGE_UNKNOWN, Event, FIRST_HEAD, FIRST_TAIL, LATER_HEAD, LATER_TAIL, SOCKADDR_BYTES, flag,
-};
+use hopwatch::observer::layout::{AGE_UNKNOWN, Event, FIRST_HEAD, FIRST_TAIL, LATER_HEAD, LATER_TAIL, SOCKADDR_BYTES, flag};
 use std::io::{Read, Write};
 
 const ECONNREFUSED: i32 = 111;
@@ -13,9 +11,7 @@ fn a_request_is_recorded_from_name_to_close() {
     let place = Place::new();
     let port = serve(|mut stream| {
         read_head(&mut stream);
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\nSet-Cookie: secret\r\nContent-Length: 5\r\n\r\nhello")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nSet-Cookie: secret\r\nContent-Length: 5\r\n\r\nhello").unwrap();
     });
     let script = "import http.client, sys\n\
         c = http.client.HTTPConnection('localhost', int(sys.argv[1]))\n\
@@ -26,73 +22,29 @@ fn a_request_is_recorded_from_name_to_close() {
         return;
     }
     let ring = place.ring();
-    let start = ring
-        .of(Event::ConnectStart)
-        .into_iter()
-        .find(|entry| entry.payload[2..4] == port.to_le_bytes())
-        .unwrap();
+    let start = ring.of(Event::ConnectStart).into_iter().find(|entry| entry.payload[2..4] == port.to_le_bytes()).unwrap();
     assert_eq!(start.payload.len(), SOCKADDR_BYTES);
     let conn = start.record.conn;
     let story = ring.story(conn);
-    assert_eq!(
-        story[..3],
-        [Event::ConnectStart, Event::ConnectEnd, Event::Write]
-    );
-    assert!(
-        story[3..story.len() - 1]
-            .iter()
-            .all(|&event| event == Event::Read)
-            && story.len() >= 5
-    );
+    assert_eq!(story[..3], [Event::ConnectStart, Event::ConnectEnd, Event::Write]);
+    assert!(story[3..story.len() - 1].iter().all(|&event| event == Event::Read) && story.len() >= 5);
     assert_eq!(story.last(), Some(&Event::Close));
 
     let resolved = ring.of(Event::ResolveEnd);
-    let resolved = resolved
-        .iter()
-        .find(|entry| entry.text().ends_with("localhost"))
-        .unwrap();
-    assert_eq!(
-        resolved.payload.len(),
-        resolved.record.aux as usize * 16 + "localhost".len()
-    );
+    let resolved = resolved.iter().find(|entry| entry.text().ends_with("localhost")).unwrap();
+    assert_eq!(resolved.payload.len(), resolved.record.aux as usize * 16 + "localhost".len());
     assert!(resolved.record.aux >= 1 && resolved.record.rc == 0);
 
     let write = ring.of(Event::Write)[0];
     assert!(write.has(flag::TURN) && !write.has(flag::ACCEPTED));
-    assert!(
-        write.text().starts_with("GET /a?************ HTTP/1.1\r\n"),
-        "{}",
-        write.text()
-    );
+    assert!(write.text().starts_with("GET /a?************ HTTP/1.1\r\n"), "{}", write.text());
     assert!(write.text().contains("Authorization: ****** ******\r\n"));
-    let reads: String = ring
-        .of(Event::Read)
-        .iter()
-        .map(|entry| entry.text())
-        .collect();
-    assert!(
-        reads.starts_with("HTTP/1.1 200 OK\r\nSet-Cookie: ******\r\n") && reads.ends_with("hello"),
-        "{reads}"
-    );
+    let reads: String = ring.of(Event::Read).iter().map(|entry| entry.text()).collect();
+    assert!(reads.starts_with("HTTP/1.1 200 OK\r\nSet-Cookie: ******\r\n") && reads.ends_with("hello"), "{reads}");
     let close = ring.of(Event::Close)[0];
     assert_eq!(close.record.offset, write.record.rc as u64);
-    assert_eq!(
-        close.record.aux,
-        ring.of(Event::Read)
-            .iter()
-            .map(|entry| entry.record.rc as u64)
-            .sum::<u64>()
-    );
-    assert!(
-        !format!(
-            "{:?}",
-            ring.entries
-                .iter()
-                .map(crate::support::Entry::text)
-                .collect::<Vec<_>>()
-        )
-        .contains("secret")
-    );
+    assert_eq!(close.record.aux, ring.of(Event::Read).iter().map(|entry| entry.record.rc as u64).sum::<u64>());
+    assert!(!format!("{:?}", ring.entries.iter().map(crate::support::Entry::text).collect::<Vec<_>>()).contains("secret"));
     assert_eq!(ring.lost, 0);
 }
 
@@ -114,37 +66,18 @@ fn long_transfers_keep_their_ends_and_their_offsets() {
     }
     let ring = place.ring();
     let writes = ring.of(Event::Write);
-    let sizes: Vec<_> = writes
-        .iter()
-        .map(|entry| (entry.record.offset, entry.record.rc))
-        .collect();
+    let sizes: Vec<_> = writes.iter().map(|entry| (entry.record.offset, entry.record.rc)).collect();
     assert_eq!(sizes, [(0, 10_000), (10_000, 6000), (16_000, 30)]);
-    assert_eq!(
-        writes[0].text(),
-        "a".repeat(FIRST_HEAD) + &"b".repeat(FIRST_TAIL)
-    );
-    assert_eq!(
-        writes[1].text(),
-        "c".repeat(LATER_HEAD) + &"d".repeat(LATER_TAIL)
-    );
+    assert_eq!(writes[0].text(), "a".repeat(FIRST_HEAD) + &"b".repeat(FIRST_TAIL));
+    assert_eq!(writes[1].text(), "c".repeat(LATER_HEAD) + &"d".repeat(LATER_TAIL));
     assert_eq!(writes[2].text(), "e".repeat(10) + &"f".repeat(20));
-    assert_eq!(
-        writes
-            .iter()
-            .map(|entry| entry.has(flag::TURN))
-            .collect::<Vec<_>>(),
-        [true, false, false]
-    );
+    assert_eq!(writes.iter().map(|entry| entry.has(flag::TURN)).collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[test]
 fn refused_connects_end_with_their_error() {
     let place = Place::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let script = "import asyncio, socket, sys\n\
         port = int(sys.argv[1])\n\
         for timeout in (None, 5):\n\
@@ -158,23 +91,12 @@ fn refused_connects_end_with_their_error() {
         return;
     }
     let ring = place.ring();
-    let ends: Vec<_> = ring
-        .of(Event::ConnectEnd)
-        .iter()
-        .map(|entry| entry.record.errno)
-        .collect();
+    let ends: Vec<_> = ring.of(Event::ConnectEnd).iter().map(|entry| entry.record.errno).collect();
     assert_eq!(ends, [ECONNREFUSED; 3]);
     for conn in 1..=3 {
-        assert_eq!(
-            ring.story(conn),
-            [Event::ConnectStart, Event::ConnectEnd, Event::Close]
-        );
+        assert_eq!(ring.story(conn), [Event::ConnectStart, Event::ConnectEnd, Event::Close]);
     }
-    assert!(
-        ring.of(Event::Close)
-            .iter()
-            .all(|entry| !entry.has(flag::CONNECTING))
-    );
+    assert!(ring.of(Event::Close).iter().all(|entry| !entry.has(flag::CONNECTING)));
 }
 
 #[test]
@@ -195,10 +117,7 @@ fn a_connect_that_is_given_up_shows_at_close() {
         asyncio.run(given_up())\n\
         try: socket.create_connection(('127.0.0.1', port), 0.2)\n\
         except socket.timeout: pass";
-    if place
-        .python(script, &[&address.port().to_string()])
-        .is_none()
-    {
+    if place.python(script, &[&address.port().to_string()]).is_none() {
         return;
     }
     let ring = place.ring();
@@ -208,11 +127,7 @@ fn a_connect_that_is_given_up_shows_at_close() {
         story.retain(|&event| event != Event::Block);
         assert_eq!(story, [Event::ConnectStart, Event::Close]);
     }
-    assert!(
-        ring.of(Event::Close)
-            .iter()
-            .all(|entry| entry.has(flag::CONNECTING))
-    );
+    assert!(ring.of(Event::Close).iter().all(|entry| entry.has(flag::CONNECTING)));
 }
 
 #[test]
@@ -225,10 +140,7 @@ fn a_connect_whose_success_nobody_looked_at_ends_at_close() {
         return;
     }
     let ring = place.ring();
-    assert_eq!(
-        ring.story(1),
-        [Event::ConnectStart, Event::ConnectEnd, Event::Close]
-    );
+    assert_eq!(ring.story(1), [Event::ConnectStart, Event::ConnectEnd, Event::Close]);
     assert_eq!(ring.of(Event::ConnectEnd)[0].record.errno, 0);
     assert!(!ring.of(Event::Close)[0].has(flag::CONNECTING));
 }
@@ -248,26 +160,14 @@ fn what_a_server_accepts_is_marked() {
     let ring = place.ring();
     let accept = ring.of(Event::Accept)[0];
     assert_eq!(accept.payload.len(), 2 * SOCKADDR_BYTES);
-    let story: Vec<_> = ring
-        .entries
-        .iter()
-        .filter(|entry| entry.record.conn == accept.record.conn)
-        .collect();
+    let story: Vec<_> = ring.entries.iter().filter(|entry| entry.record.conn == accept.record.conn).collect();
     assert!(story.iter().all(|entry| entry.has(flag::ACCEPTED)));
     assert_eq!(
-        story
-            .iter()
-            .map(|entry| (entry.event, entry.text()))
-            .collect::<Vec<_>>()[1..3],
-        [
-            (Event::Read, "ping".to_owned()),
-            (Event::Write, "pong".to_owned())
-        ]
+        story.iter().map(|entry| (entry.event, entry.text())).collect::<Vec<_>>()[1..3],
+        [(Event::Read, "ping".to_owned()), (Event::Write, "pong".to_owned())]
     );
     // The peer's close is a read of nothing.
-    assert!(story.iter().any(|entry| entry.event == Event::Read
-        && entry.record.rc == 0
-        && entry.record.errno == 0));
+    assert!(story.iter().any(|entry| entry.event == Event::Read && entry.record.rc == 0 && entry.record.errno == 0));
 }
 
 #[test]
@@ -286,9 +186,5 @@ fn the_kernel_is_asked_when_unread_bytes_came() {
     }
     let ring = place.ring();
     let read = ring.of(Event::Read)[0];
-    assert!(
-        read.record.age_ms >= 300 && read.record.age_ms != AGE_UNKNOWN,
-        "{}",
-        read.record.age_ms
-    );
+    assert!(read.record.age_ms >= 300 && read.record.age_ms != AGE_UNKNOWN, "{}", read.record.age_ms);
 }

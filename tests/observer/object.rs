@@ -16,11 +16,7 @@ fn sections(kind: u64) -> Vec<(usize, usize, usize)> {
         .filter(|&index| number::<4>(at(index) + 4) == kind)
         .map(|index| {
             let linked = at(number::<4>(at(index) + 0x28) as usize);
-            (
-                number::<8>(at(index) + 0x18) as usize,
-                number::<8>(at(index) + 0x20) as usize,
-                number::<8>(linked + 0x18) as usize,
-            )
+            (number::<8>(at(index) + 0x18) as usize, number::<8>(at(index) + 0x20) as usize, number::<8>(linked + 0x18) as usize)
         })
         .collect()
 }
@@ -34,14 +30,9 @@ fn name(table: usize, offset: u64) -> String {
 fn it_needs_no_library() {
     const DYNAMIC: u64 = 6;
     let (offset, size, _) = sections(DYNAMIC)[0];
-    let tags: Vec<u64> = (0..size / 16)
-        .map(|index| number::<8>(offset + index * 16))
-        .collect();
+    let tags: Vec<u64> = (0..size / 16).map(|index| number::<8>(offset + index * 16)).collect();
     // DT_NEEDED, DT_VERNEED.
-    assert!(
-        !tags.contains(&1) && !tags.contains(&0x6fff_fffe),
-        "{tags:x?}"
-    );
+    assert!(!tags.contains(&1) && !tags.contains(&0x6fff_fffe), "{tags:x?}");
 }
 
 #[test]
@@ -66,18 +57,7 @@ fn it_imports_three_weak_names() {
         assert!(exported.iter().any(|known| known == name), "{name}");
     }
     // Names that are not to be interposed.
-    for name in [
-        "malloc",
-        "memcpy",
-        "memset",
-        "strlen",
-        "vfork",
-        "dlopen",
-        "dlsym",
-        "mmap",
-        "sigaction",
-        "prctl",
-    ] {
+    for name in ["malloc", "memcpy", "memset", "strlen", "vfork", "dlopen", "dlsym", "mmap", "sigaction", "prctl"] {
         assert!(!exported.iter().any(|known| known == name), "{name}");
     }
 }
@@ -85,13 +65,7 @@ fn it_imports_three_weak_names() {
 #[test]
 fn it_cannot_panic_and_tells_nothing_of_its_making() {
     let text = String::from_utf8_lossy(OBJECT);
-    for word in [
-        "panic",
-        "unwrap",
-        "src/observer",
-        "overflow",
-        "out of bounds",
-    ] {
+    for word in ["panic", "unwrap", "src/observer", "overflow", "out of bounds"] {
         assert!(!text.contains(word), "{word}");
     }
     assert!(OBJECT.len() < 300_000, "{}", OBJECT.len());

@@ -7,10 +7,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 fn count(rings: &[Ring], program: &str) -> usize {
-    rings
-        .iter()
-        .filter(|ring| ring.program == program && ring.made == MADE_AT_START)
-        .count()
+    rings.iter().filter(|ring| ring.program == program && ring.made == MADE_AT_START).count()
 }
 
 #[test]
@@ -33,20 +30,9 @@ fn every_way_to_start_a_program_is_followed() {
         return;
     }
     let rings = place.rings();
-    assert_eq!(
-        count(&rings, "true"),
-        7,
-        "{:?}",
-        rings
-            .iter()
-            .map(|ring| (&ring.program, ring.made))
-            .collect::<Vec<_>>()
-    );
+    assert_eq!(count(&rings, "true"), 7, "{:?}", rings.iter().map(|ring| (&ring.program, ring.made)).collect::<Vec<_>>());
     let parent = rings[0].pid;
-    let direct = rings
-        .iter()
-        .filter(|ring| ring.program == "true" && ring.ppid == parent)
-        .count();
+    let direct = rings.iter().filter(|ring| ring.program == "true" && ring.ppid == parent).count();
     assert!(direct >= 6);
 }
 
@@ -83,23 +69,11 @@ fn a_forked_child_has_a_ring_of_its_own() {
         return;
     }
     let rings = place.rings();
-    let texts = |ring: &Ring| {
-        ring.of(Event::Write)
-            .iter()
-            .map(|entry| entry.text())
-            .collect::<Vec<_>>()
-    };
+    let texts = |ring: &Ring| ring.of(Event::Write).iter().map(|entry| entry.text()).collect::<Vec<_>>();
     assert_eq!(texts(&rings[0]), ["parent", "parent again"]);
     assert_eq!(texts(&rings[1]), ["child on the old one", "child"]);
-    assert_eq!(
-        (rings[1].made, rings[1].ppid),
-        (MADE_AFTER_FORK, rings[0].pid)
-    );
-    let conns: Vec<_> = rings[1]
-        .of(Event::Write)
-        .iter()
-        .map(|entry| entry.record.conn)
-        .collect();
+    assert_eq!((rings[1].made, rings[1].ppid), (MADE_AFTER_FORK, rings[0].pid));
+    let conns: Vec<_> = rings[1].of(Event::Write).iter().map(|entry| entry.record.conn).collect();
     assert_eq!(conns, [1, 2]);
 }
 
@@ -122,28 +96,11 @@ fn a_vforked_child_that_closes_everything_takes_nothing_from_its_parent() {
     let Some(program) = place.compile("cc", source, &[]) else {
         return;
     };
-    crate::support::assert_done(
-        &place
-            .command(program)
-            .arg(port.to_string())
-            .output()
-            .unwrap(),
-    );
+    crate::support::assert_done(&place.command(program).arg(port.to_string()).output().unwrap());
     let rings = place.rings();
-    assert_eq!(
-        rings[0].story(1),
-        [
-            Event::ConnectStart,
-            Event::ConnectEnd,
-            Event::Write,
-            Event::Close
-        ]
-    );
+    assert_eq!(rings[0].story(1), [Event::ConnectStart, Event::ConnectEnd, Event::Write, Event::Close]);
     assert!(rings[0].of(Event::Exec).is_empty());
-    assert_eq!(
-        (rings.len(), rings[1].program.as_str(), rings[1].ppid),
-        (2, "true", rings[0].pid)
-    );
+    assert_eq!((rings.len(), rings[1].program.as_str(), rings[1].ppid), (2, "true", rings[0].pid));
 }
 
 #[test]
@@ -159,15 +116,8 @@ fn a_call_in_progress_is_readable_after_sigkill() {
         \x20   s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.sendall(b'x'); s.recv(9)\n\
         for _ in range(3): threading.Thread(target=wait).start()\n\
         print('ready', flush=True)";
-    let mut child = place
-        .command(python)
-        .args(["-c", script, &port.to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut String::new())
-        .unwrap();
+    let mut child = place.command(python).args(["-c", script, &port.to_string()]).stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
     let reading = || {
         let ring = place.ring();
         let mut conns: Vec<_> = ring
@@ -218,12 +168,7 @@ fn the_kill_word_ends_recording_and_nothing_else() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "done");
-    let path = std::fs::read_dir(place.directory())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let path = std::fs::read_dir(place.directory()).unwrap().next().unwrap().unwrap().path();
     let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
     let kill = std::mem::offset_of!(hopwatch::observer::layout::Header, kill);
     std::os::unix::fs::FileExt::write_all_at(&file, &1u32.to_le_bytes(), kill as u64).unwrap();
@@ -233,12 +178,6 @@ fn the_kill_word_ends_recording_and_nothing_else() {
     input.write_all(b"\n").unwrap();
     assert!(child.wait().unwrap().success());
     let ring = place.ring();
-    assert_eq!(
-        ring.of(Event::Write)
-            .iter()
-            .map(|entry| entry.text())
-            .collect::<Vec<_>>(),
-        ["a"]
-    );
+    assert_eq!(ring.of(Event::Write).iter().map(|entry| entry.text()).collect::<Vec<_>>(), ["a"]);
     assert!(ring.of(Event::Close).is_empty());
 }

@@ -92,22 +92,14 @@ fn results_and_errno_are_the_same_with_and_without() {
         let with = place.command(&program).arg(&port).output().unwrap();
         assert_done(&without);
         assert_done(&with);
-        let lines = |output: &Output| {
-            String::from_utf8_lossy(&output.stdout)
-                .lines()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
+        let lines = |output: &Output| String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>();
         for (without, with) in lines(&without).iter().zip(lines(&with)) {
             assert_eq!(*without, with, "{compiler}");
         }
         assert_eq!(lines(&without).len(), lines(&with).len());
         let rings = place.rings();
         let ring = rings.last().unwrap();
-        assert!(
-            ring.of(Event::ConnectStart).len() >= 3 && ring.of(Event::Write).len() >= 3,
-            "{compiler}"
-        );
+        assert!(ring.of(Event::ConnectStart).len() >= 3 && ring.of(Event::Write).len() >= 3, "{compiler}");
     }
 }
 
@@ -122,17 +114,14 @@ fn a_full_ring_is_counted_and_harmless() {
     }
     let ring = place.ring();
     let writes = ring.of(Event::Write).len() as u64;
-    assert!(
-        writes > 0 && ring.lost >= 30_000 - writes,
-        "{writes} {}",
-        ring.lost
-    );
+    assert!(writes > 0 && ring.lost >= 30_000 - writes, "{writes} {}", ring.lost);
 }
 
 /// Runs a program that uses the network and must not be disturbed; nobody must be observing it.
 fn runs_unseen(place: &Place, shell: &str, rings: &Path) {
     let Some(python) = python() else { return };
-    let script = "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.sendall(b'x'); print('done')";
+    let script =
+        "import socket, sys; s = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); s.sendall(b'x'); print('done')";
     let output = place
         .command("/bin/sh")
         .args(["-c", &format!("{shell} exec \"$@\""), "sh"])
@@ -144,12 +133,7 @@ fn runs_unseen(place: &Place, shell: &str, rings: &Path) {
     assert_done(&output);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert!(
-        !place
-            .rings()
-            .iter()
-            .any(|ring| ring.program.starts_with("python"))
-    );
+    assert!(!place.rings().iter().any(|ring| ring.program.starts_with("python")));
 }
 
 #[test]
@@ -179,9 +163,7 @@ fn a_full_file_system_is_no_bus_error() {
         place.object().display(),
         python.display()
     );
-    let output = Command::new("unshare")
-        .args(["-rm", "sh", "-c", &script])
-        .output();
+    let output = Command::new("unshare").args(["-rm", "sh", "-c", &script]).output();
     match output {
         Ok(output) if output.status.success() => {
             assert_eq!(String::from_utf8_lossy(&output.stdout), "[]\n")
@@ -215,14 +197,9 @@ fn programs_that_cannot_be_observed_run_untouched() {
         }
         // For root no program is set-id: run it as somebody else.
         std::os::unix::fs::chown(&program, Some(0), Some(0)).unwrap();
-        std::fs::set_permissions(
-            &program,
-            std::os::unix::fs::PermissionsExt::from_mode(0o4755),
-        )
-        .unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).unwrap();
         let folder = program.parent().map(PathBuf::from).unwrap();
-        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .unwrap();
+        std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let mut command = place.command(&program);
         std::os::unix::process::CommandExt::uid(&mut command, 65_534);
         let output = command.output().unwrap();
@@ -256,13 +233,7 @@ fn a_cancelled_thread_unwinds_through_the_hooks() {
         let Some(program) = place.compile(compiler, source, &[]) else {
             continue;
         };
-        assert_done(
-            &place
-                .command(program)
-                .arg(echo().to_string())
-                .output()
-                .unwrap(),
-        );
+        assert_done(&place.command(program).arg(echo().to_string()).output().unwrap());
     }
 }
 
@@ -300,13 +271,7 @@ fn small_stacks_many_threads_and_signals_do_no_harm() {
     let Some(program) = place.compile("cc", source, &[]) else {
         return;
     };
-    assert_done(
-        &place
-            .command(program)
-            .arg(echo().to_string())
-            .output()
-            .unwrap(),
-    );
+    assert_done(&place.command(program).arg(echo().to_string()).output().unwrap());
     let ring = place.ring();
     assert!(ring.lost > 0 && !ring.entries.is_empty());
 }

@@ -2,8 +2,7 @@
 
 use hopwatch::observer::OBJECT;
 use hopwatch::observer::layout::{
-    self, Event, HEADER_BYTES, Header, MAGIC, RING_BYTES, RING_OFFSET, Record, SLOT_BYTES, SLOTS,
-    THREADS, ThreadSlot, slots_for,
+    self, Event, HEADER_BYTES, Header, MAGIC, RING_BYTES, RING_OFFSET, Record, SLOT_BYTES, SLOTS, THREADS, ThreadSlot, slots_for,
 };
 use std::ffi::OsStr;
 use std::fs;
@@ -22,15 +21,8 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("libhopwatch_observer.so"), OBJECT).unwrap();
         let shared = Path::new("/dev/shm");
-        let rings = if shared.is_dir() {
-            tempfile::tempdir_in(shared)
-        } else {
-            tempfile::tempdir()
-        };
-        Self {
-            folder,
-            rings: rings.unwrap(),
-        }
+        let rings = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
+        Self { folder, rings: rings.unwrap() }
     }
 
     pub(crate) fn object(&self) -> PathBuf {
@@ -48,42 +40,23 @@ impl Place {
     /// A command that will be observed.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        command
-            .env("LD_PRELOAD", self.object())
-            .env("HOPWATCH_RINGS", self.rings.path());
+        command.env("LD_PRELOAD", self.object()).env("HOPWATCH_RINGS", self.rings.path());
         command.env_remove("HOPWATCH_OBSERVER");
         command
     }
 
     /// Runs a Python program that must succeed; `None` where there is no Python.
     pub(crate) fn python(&self, script: &str, arguments: &[&str]) -> Option<Output> {
-        let output = self
-            .command(python()?)
-            .arg("-c")
-            .arg(script)
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = self.command(python()?).arg("-c").arg(script).args(arguments).output().unwrap();
         assert_done(&output);
         Some(output)
     }
 
     /// Compiles a C program; `None` (and a word about it) where there is no such compiler.
-    pub(crate) fn compile(
-        &self,
-        compiler: &str,
-        source: &str,
-        options: &[&str],
-    ) -> Option<PathBuf> {
+    pub(crate) fn compile(&self, compiler: &str, source: &str, options: &[&str]) -> Option<PathBuf> {
         let (from, to) = (self.file("program.c"), self.file("program"));
         fs::write(&from, source).unwrap();
-        let made = Command::new(compiler)
-            .arg(&from)
-            .arg("-o")
-            .arg(&to)
-            .args(["-pthread", "-Wno-all"])
-            .args(options)
-            .output();
+        let made = Command::new(compiler).arg(&from).arg("-o").arg(&to).args(["-pthread", "-Wno-all"]).args(options).output();
         match made {
             Ok(output) => {
                 assert_done(&output);
@@ -98,10 +71,8 @@ impl Place {
 
     /// The rings, oldest first.
     pub(crate) fn rings(&self) -> Vec<Ring> {
-        let mut rings: Vec<Ring> = fs::read_dir(self.rings.path())
-            .unwrap()
-            .map(|entry| Ring::read(&entry.unwrap().path()))
-            .collect();
+        let mut rings: Vec<Ring> =
+            fs::read_dir(self.rings.path()).unwrap().map(|entry| Ring::read(&entry.unwrap().path())).collect();
         rings.sort_by_key(|ring| ring.start);
         rings
     }
@@ -109,28 +80,16 @@ impl Place {
     /// The only ring.
     pub(crate) fn ring(&self) -> Ring {
         let mut rings = self.rings();
-        assert_eq!(
-            rings.len(),
-            1,
-            "{:?}",
-            rings.iter().map(|ring| &ring.program).collect::<Vec<_>>()
-        );
+        assert_eq!(rings.len(), 1, "{:?}", rings.iter().map(|ring| &ring.program).collect::<Vec<_>>());
         rings.remove(0)
     }
 }
 
 /// A dynamically linked Python.
 pub(crate) fn python() -> Option<PathBuf> {
-    let asked = Command::new("python3")
-        .args([
-            "-c",
-            "import os, sys; print(os.path.realpath(sys.executable))",
-        ])
-        .output();
+    let asked = Command::new("python3").args(["-c", "import os, sys; print(os.path.realpath(sys.executable))"]).output();
     match asked {
-        Ok(output) if output.status.success() => {
-            Some(String::from_utf8(output.stdout).unwrap().trim().into())
-        }
+        Ok(output) if output.status.success() => Some(String::from_utf8(output.stdout).unwrap().trim().into()),
         _ => {
             eprintln!("skipped: there is no python3");
             None
@@ -217,8 +176,7 @@ impl Ring {
             ppid: u32_at(&bytes, offset_of!(Header, ppid)),
             start: u64_at(&bytes, offset_of!(Header, start)),
             made: u32_at(&bytes, offset_of!(Header, made)),
-            program: String::from_utf8_lossy(program.split(|&byte| byte == 0).next().unwrap())
-                .into_owned(),
+            program: String::from_utf8_lossy(program.split(|&byte| byte == 0).next().unwrap()).into_owned(),
             lost: u64_at(&bytes, offset_of!(Header, lost)),
             opens: u64_at(&bytes, offset_of!(Header, opens)),
             slots: Vec::new(),
@@ -241,16 +199,10 @@ impl Ring {
         while position < reserved {
             let start = (position as usize % SLOTS) * SLOT_BYTES;
             let at = &bytes[RING_OFFSET + start..];
-            assert_eq!(
-                u64_at(at, 0),
-                position + 1,
-                "a record that was never finished"
-            );
+            assert_eq!(u64_at(at, 0), position + 1, "a record that was never finished");
             let record = record(at);
             let payload = (record.head + record.tail) as usize;
-            let byte = |index: usize| {
-                bytes[RING_OFFSET + (start + size_of::<Record>() + index) % RING_BYTES]
-            };
+            let byte = |index: usize| bytes[RING_OFFSET + (start + size_of::<Record>() + index) % RING_BYTES];
             ring.entries.push(Entry {
                 event: Event::from_u16(record.event).unwrap(),
                 record,
@@ -262,19 +214,12 @@ impl Ring {
     }
 
     pub(crate) fn of(&self, event: Event) -> Vec<&Entry> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.event == event)
-            .collect()
+        self.entries.iter().filter(|entry| entry.event == event).collect()
     }
 
     /// The events of a connection, in order.
     pub(crate) fn story(&self, conn: u32) -> Vec<Event> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.record.conn == conn)
-            .map(|entry| entry.event)
-            .collect()
+        self.entries.iter().filter(|entry| entry.record.conn == conn).map(|entry| entry.event).collect()
     }
 }
 

@@ -42,22 +42,11 @@ fn server(place: &Place) -> Option<Server> {
     let (certificate, key) = (place.file("certificate.pem"), place.file("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let mut child = Command::new(python()?)
-        .arg("-c")
-        .arg(SERVER)
-        .args([&certificate, &key])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        Command::new(python()?).arg("-c").arg(SERVER).args([&certificate, &key]).stdout(Stdio::piped()).spawn().unwrap();
     let mut port = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut port)
-        .unwrap();
-    Some(Server {
-        child,
-        port: port.trim().to_owned(),
-        certificate: certificate.to_string_lossy().into_owned(),
-    })
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut port).unwrap();
+    Some(Server { child, port: port.trim().to_owned(), certificate: certificate.to_string_lossy().into_owned() })
 }
 
 #[test]
@@ -69,39 +58,20 @@ fn a_blocking_client_is_read_inside_tls() {
         c.request('GET', '/hello', headers={'api-key': 'secret'}); assert c.getresponse().read() == b'/hello'; c.close()";
     place.python(script, &[&server.port, &server.certificate]);
     let ring = place.ring();
-    let plain: Vec<_> = ring
-        .entries
-        .iter()
-        .filter(|entry| entry.has(flag::PLAINTEXT))
-        .collect();
+    let plain: Vec<_> = ring.entries.iter().filter(|entry| entry.has(flag::PLAINTEXT)).collect();
     let conn = ring.of(Event::ConnectStart)[0].record.conn;
     assert!(plain.iter().all(|entry| entry.record.conn == conn));
-    assert!(
-        plain[0].text().starts_with("GET /hello HTTP/1.1\r\n")
-            && plain[0].text().contains("api-key: ******\r\n")
-    );
+    assert!(plain[0].text().starts_with("GET /hello HTTP/1.1\r\n") && plain[0].text().contains("api-key: ******\r\n"));
     assert!(plain[1].text().starts_with("HTTP/1.1 200 OK\r\n"));
     assert_eq!(ring.of(Event::TlsName)[0].text(), "localhost");
     let (start, end) = (ring.of(Event::TlsStart)[0], ring.of(Event::TlsEnd)[0]);
-    assert_eq!(
-        (end.record.rc, end.record.aux, end.record.conn),
-        (1, start.record.aux, conn)
-    );
+    assert_eq!((end.record.rc, end.record.aux, end.record.conn), (1, start.record.aux, conn));
     assert!(start.record.t == end.record.t && end.end() <= plain[0].record.t);
     assert!(!ring.of(Event::TlsContext).is_empty() && !ring.of(Event::TlsAuthorities).is_empty());
     assert_eq!(ring.of(Event::TlsFree)[0].record.aux, start.record.aux);
     // Below TLS there are counts, not bytes.
-    let raw: Vec<_> = ring
-        .entries
-        .iter()
-        .filter(|entry| entry.has(flag::CIPHERTEXT))
-        .collect();
-    assert!(
-        raw.len() > 4
-            && raw
-                .iter()
-                .all(|entry| entry.payload.is_empty() && entry.record.conn == conn)
-    );
+    let raw: Vec<_> = ring.entries.iter().filter(|entry| entry.has(flag::CIPHERTEXT)).collect();
+    assert!(raw.len() > 4 && raw.iter().all(|entry| entry.payload.is_empty() && entry.record.conn == conn));
 }
 
 #[test]
@@ -127,12 +97,7 @@ fn every_session_of_a_crowded_loop_is_on_its_own_connection() {
     let ports: HashMap<u32, u16> = ring
         .of(Event::ConnectEnd)
         .iter()
-        .map(|entry| {
-            (
-                entry.record.conn,
-                u16::from_le_bytes([entry.payload[2], entry.payload[3]]),
-            )
-        })
+        .map(|entry| (entry.record.conn, u16::from_le_bytes([entry.payload[2], entry.payload[3]])))
         .collect();
     let expected: HashMap<String, u16> = String::from_utf8(output.stdout)
         .unwrap()
@@ -141,22 +106,10 @@ fn every_session_of_a_crowded_loop_is_on_its_own_connection() {
         .map(|(index, port)| (index.to_owned(), port.parse().unwrap()))
         .collect();
     let mut requests = 0;
-    for entry in ring
-        .entries
-        .iter()
-        .filter(|entry| entry.has(flag::PLAINTEXT) && entry.record.rc > 0)
-    {
+    for entry in ring.entries.iter().filter(|entry| entry.has(flag::PLAINTEXT) && entry.record.rc > 0) {
         let text = entry.text();
-        let index = text
-            .split('/')
-            .nth(if entry.event == Event::Write { 1 } else { 2 })
-            .unwrap()
-            .to_owned();
-        assert_eq!(
-            ports.get(&entry.record.conn),
-            expected.get(&index),
-            "{text}"
-        );
+        let index = text.split('/').nth(if entry.event == Event::Write { 1 } else { 2 }).unwrap().to_owned();
+        assert_eq!(ports.get(&entry.record.conn), expected.get(&index), "{text}");
         requests += usize::from(entry.event == Event::Write);
     }
     assert_eq!((requests, expected.len(), ring.lost), (180, 60, 0));

@@ -1,7 +1,9 @@
 //! What is said about a command beside the report.
 
 use crate::cli::{Failure, status};
-use crate::observe::{self, ResolveError};
+use crate::model::redact;
+use crate::observe::{self, Observed, ResolveError};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -21,9 +23,59 @@ pub(super) fn not_seen(name: &str, reason: &str) -> String {
     format!("hopwatch: the calls of `{name}` will not be seen: {reason}\n")
 }
 
-/// Said at the end when nothing looked at the command's calls.
-pub(super) const NOBODY_LOOKED: &str = "the calls of this command were not watched: its time cannot be told apart";
+/// Most processes that are named one by one.
+const NAMED_MAX: usize = 5;
 
-/// Said at the end when a command that was observed made no call.
-pub(super) const NOTHING_SEEN: &str = "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls; \
-a model or store inside the process makes none";
+/// Said at the end about what was not seen; `None` = nothing looked at the command's calls.
+pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
+    let Some(observed) = observed else {
+        return vec!["the calls of this command were not watched: its time cannot be told apart".to_owned()];
+    };
+    let unseen = observed.processes.iter().filter_map(|process| Some((process.program.as_str(), process.note.as_deref()?)));
+    // A shell loop may start one program a thousand times.
+    let unseen: BTreeSet<(&str, &str)> = unseen.collect();
+    let mut notes: Vec<String> = unseen
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(program, reason)| format!("`{}` was not seen: {}", redact::name(program), redact::name(reason)))
+        .collect();
+    if unseen.len() > NAMED_MAX {
+        notes.push(format!("{} more programs were not seen", unseen.len() - NAMED_MAX));
+    }
+    if observed.spans.is_empty() {
+        notes.push(
+            "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls; a model or store inside \
+             the process makes none"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Process;
+
+    #[test]
+    fn programs_that_were_not_seen_are_named_once_and_not_without_end() {
+        let process = |pid, program: &str, note: Option<&str>| Process {
+            pid,
+            ppid: 1,
+            program: program.to_owned(),
+            start: 0,
+            end: None,
+            rings: note.is_none(),
+            note: note.map(str::to_owned),
+        };
+        let mut processes =
+            vec![process(1, "python", None), process(2, "tool", Some("static")), process(3, "tool", Some("static"))];
+        let observed = |processes| Observed { processes, ..Observed::default() };
+        let said = notes(Some(&observed(processes.clone())));
+        assert_eq!(said[0], "`tool` was not seen: static");
+        assert!(said[1].starts_with("no call was seen"));
+        processes.extend((0..20).map(|index| process(index, &format!("tool{index}"), Some("static"))));
+        assert_eq!(notes(Some(&observed(processes))).len(), NAMED_MAX + 2);
+        assert_eq!(notes(None).len(), 1);
+    }
+}

@@ -33,12 +33,7 @@ pub(crate) struct Finished {
 pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
     let Facts { plan, start, end, exit } = facts;
     let observed = source.finish(end);
-    let mut notes = Vec::new();
-    match &observed {
-        None => notes.push(message::NOBODY_LOOKED.to_owned()),
-        Some(observed) if observed.spans.is_empty() => notes.push(message::NOTHING_SEEN.to_owned()),
-        Some(_) => {}
-    }
+    let notes = message::notes(observed.as_ref());
     let looked = observed.is_some();
     let observed = observed.unwrap_or_default();
     let losses = observed.losses.clone();

@@ -107,35 +107,36 @@ fn run_text(out: &mut String, run: &RunReport, style: Style) {
     match (&run.verdict, raised) {
         (Some(verdict), raised) => {
             if let Some(raised) = raised.filter(|_| raised_open) {
-                line(out, "raised", &format!("{}{}", component(Some(raised.kind), Some(&raised.dependency)), raised_text(run, raised)));
+                line(
+                    out,
+                    "raised",
+                    &format!("{}{}", component(Some(raised.kind), Some(&raised.dependency)), raised_text(run, raised)),
+                );
             }
-            verdict_text(out, verdict, style);
+            verdict_text(out, run, verdict, style);
         }
         (None, _) if run.healthy => line(out, "healthy", "nothing stood out"),
         (None, _) => line(out, "culprit", "none among the dependencies: the program failed by itself"),
     }
 }
 
-fn verdict_text(out: &mut String, verdict: &VerdictReport, style: Style) {
-    let whole = if verdict.share > 0.0 { human(verdict.ms / verdict.share) } else { human(verdict.ms) };
+fn verdict_text(out: &mut String, run: &RunReport, verdict: &VerdictReport, style: Style) {
+    let whole = run.deadline_ms.map_or(run.duration_ms, |deadline| deadline.min(run.duration_ms));
     let name = if verdict.kind.is_none() {
         "the program itself".to_owned()
     } else {
         component(verdict.kind, verdict.dependency.as_deref())
     };
-    let mut sentence = format!("{}, {}: {} of {whole}", paint(&name, style, AnsiColor::Red), doing(verdict.phase), human(verdict.ms));
-    if let Some(usual) = verdict.usual_ms {
-        let _ = write!(sentence, ", normally {}", human(usual));
-        let mut facts = Vec::new();
-        if usual > 0.0 {
-            facts.push(format!("{:.0}x", verdict.ms / usual));
-        }
-        if let Some(Value::Number(calls)) = verdict.evidence.iter().find(|e| e.name == "calls_seen").map(|e| &e.value) {
-            facts.push(plural(*calls as usize, "call"));
-        }
-        if !facts.is_empty() {
-            let _ = write!(sentence, " ({})", facts.join(", "));
-        }
+    let mut sentence =
+        format!("{}, {}: {} of {}", paint(&name, style, AnsiColor::Red), doing(verdict.phase), human(verdict.ms), human(whole));
+    let number = |name: &str| match &verdict.evidence.iter().find(|evidence| evidence.name == name)?.value {
+        Value::Number(number) => Some(*number),
+        Value::Text(_) => None,
+    };
+    // Without the ratio the call is not to blame for its length, and its usual time would only distract.
+    if let (Some(usual), Some(times)) = (verdict.usual_ms, number("times_usual")) {
+        let calls = number("calls_seen").map_or_else(String::new, |calls| format!(", {}", plural(calls as usize, "call")));
+        let _ = write!(sentence, ", normally {} ({times:.0}x{calls})", human(usual));
     }
     line(out, "culprit", &sentence);
     if let Some(cause) = verdict.cause {
@@ -200,9 +201,10 @@ fn is_of(row: &BlameReport, raised: &RaisedAtReport) -> bool {
 }
 
 fn bar_color(run: &RunReport, row: &BlameReport) -> AnsiColor {
-    let culprit = run.verdict.as_ref().is_some_and(|verdict| {
-        verdict.kind == row.kind && verdict.dependency == row.dependency && verdict.phase == row.phase
-    });
+    let culprit = run
+        .verdict
+        .as_ref()
+        .is_some_and(|verdict| verdict.kind == row.kind && verdict.dependency == row.dependency && verdict.phase == row.phase);
     if culprit { AnsiColor::Red } else { AnsiColor::Blue }
 }
 

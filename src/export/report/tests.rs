@@ -1,7 +1,8 @@
 use super::*;
 use crate::attribution::Judgement;
 use crate::model::{
-    Attempt, BlameRow, Bytes, Call, Client, Component, Evidence, Losses, RaisedAt, Role, Run, Span, SpanId, Timeline, Tokens, Verdict,
+    Attempt, BlameRow, Bytes, Call, Client, Component, Evidence, Losses, RaisedAt, Role, Run, Span, SpanId, Timeline, Tokens,
+    Verdict,
 };
 
 const MS: u64 = 1_000_000;
@@ -91,7 +92,7 @@ fn late_run() -> (Run, Judgement) {
             error_type: Some("ReadTimeout".into()),
             gave_up_after: Some(1_600 * MS),
         }),
-        evidence: vec![Evidence::number("calls_seen", 14.0)],
+        evidence: vec![Evidence::number("calls_seen", 14.0), Evidence::number("times_usual", 26.3)],
         sentence: "docs (retrieval) took 7.9 s".into(),
         remedy: None,
     };

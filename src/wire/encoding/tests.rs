@@ -14,9 +14,7 @@ const BROTLI_BOMB: &str = "9bffff3ff82700e2b14020f7fe07";
 
 fn from_hex(digits: &str) -> Vec<u8> {
     let pairs = digits.as_bytes().chunks(2);
-    pairs
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 fn compress(encoding: ContentEncoding, plain: &[u8]) -> Vec<u8> {
@@ -25,13 +23,8 @@ fn compress(encoding: ContentEncoding, plain: &[u8]) -> Vec<u8> {
     }
     let mut compressed = Vec::new();
     match encoding {
-        ContentEncoding::Gzip => {
-            through(GzEncoder::new(&mut compressed, Compression::fast()), plain)
-        }
-        ContentEncoding::Deflate => through(
-            ZlibEncoder::new(&mut compressed, Compression::fast()),
-            plain,
-        ),
+        ContentEncoding::Gzip => through(GzEncoder::new(&mut compressed, Compression::fast()), plain),
+        ContentEncoding::Deflate => through(ZlibEncoder::new(&mut compressed, Compression::fast()), plain),
         ContentEncoding::Zstd => compressed = compress_to_vec(plain, CompressionLevel::Fastest),
         _ => compressed.extend_from_slice(plain),
     }
@@ -48,27 +41,17 @@ fn decompress(encoding: ContentEncoding, wire: &[u8], size: usize) -> (Vec<u8>, 
     (plain, decoder.has_given_up())
 }
 
-const ENCODINGS: [ContentEncoding; 4] = [
-    ContentEncoding::Identity,
-    ContentEncoding::Gzip,
-    ContentEncoding::Deflate,
-    ContentEncoding::Zstd,
-];
+const ENCODINGS: [ContentEncoding; 4] =
+    [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Deflate, ContentEncoding::Zstd];
 
 #[test]
 fn every_encoding_is_undone_in_any_split() {
-    let plain: Vec<u8> = (0..50_000_u32)
-        .flat_map(|number| format!("{{\"n\":{number}}}").into_bytes())
-        .collect();
+    let plain: Vec<u8> = (0..50_000_u32).flat_map(|number| format!("{{\"n\":{number}}}").into_bytes()).collect();
     for encoding in ENCODINGS {
         let wire = compress(encoding, &plain);
         for size in [13, 1024, wire.len()] {
             let (read, given_up) = decompress(encoding, &wire, size);
-            assert!(
-                read == plain && !given_up,
-                "{encoding:?} in pieces of {size}: {} bytes",
-                read.len()
-            );
+            assert!(read == plain && !given_up, "{encoding:?} in pieces of {size}: {} bytes", read.len());
         }
     }
 }
@@ -79,10 +62,7 @@ fn brotli_is_undone_in_any_split() {
     for size in [1, 7, wire.len()] {
         let (read, given_up) = decompress(ContentEncoding::Brotli, &wire, size);
         let text = String::from_utf8(read).unwrap();
-        assert!(
-            text.starts_with("{\"model\":\"m\",\"usage\":") && text.ends_with("abc\"}"),
-            "{text}"
-        );
+        assert!(text.starts_with("{\"model\":\"m\",\"usage\":") && text.ends_with("abc\"}"), "{text}");
         assert!(!given_up);
     }
 }
@@ -90,13 +70,8 @@ fn brotli_is_undone_in_any_split() {
 #[test]
 fn deflate_is_read_in_both_of_its_forms() {
     let mut wire = Vec::new();
-    DeflateEncoder::new(&mut wire, Compression::best())
-        .write_all(b"some text, some text")
-        .unwrap();
-    assert_eq!(
-        decompress(ContentEncoding::Deflate, &wire, 3).0,
-        b"some text, some text"
-    );
+    DeflateEncoder::new(&mut wire, Compression::best()).write_all(b"some text, some text").unwrap();
+    assert_eq!(decompress(ContentEncoding::Deflate, &wire, 3).0, b"some text, some text");
 }
 
 #[test]
@@ -109,9 +84,7 @@ fn what_was_flushed_comes_out_at_once() {
         encoder.write_all(event.as_bytes()).unwrap();
         encoder.flush().unwrap();
         let mut read = Vec::new();
-        decoder.feed(&encoder.get_ref()[sent..], &mut |bytes| {
-            read.extend_from_slice(bytes)
-        });
+        decoder.feed(&encoder.get_ref()[sent..], &mut |bytes| read.extend_from_slice(bytes));
         sent = encoder.get_ref().len();
         assert_eq!(read, event.as_bytes());
     }
@@ -121,10 +94,7 @@ fn what_was_flushed_comes_out_at_once() {
 fn a_bomb_is_given_up_in_bounded_memory() {
     let zeros = vec![0; 64 * 1024 * 1024];
     let mut bombs = vec![(ContentEncoding::Brotli, from_hex(BROTLI_BOMB))];
-    bombs.extend(
-        [ContentEncoding::Gzip, ContentEncoding::Deflate]
-            .map(|encoding| (encoding, compress(encoding, &zeros))),
-    );
+    bombs.extend([ContentEncoding::Gzip, ContentEncoding::Deflate].map(|encoding| (encoding, compress(encoding, &zeros))));
     for (encoding, bomb) in bombs {
         let mut decoder = Decoder::new(encoding);
         let mut longest = 0;
@@ -138,16 +108,8 @@ fn a_bomb_is_given_up_in_bounded_memory() {
 
 #[test]
 fn bad_data_and_gaps_end_a_decoder_quietly() {
-    for encoding in [
-        ContentEncoding::Gzip,
-        ContentEncoding::Deflate,
-        ContentEncoding::Brotli,
-        ContentEncoding::Zstd,
-    ] {
-        assert!(
-            decompress(encoding, b"\xff\xff\xff this is not compressed", 5).1,
-            "{encoding:?}"
-        );
+    for encoding in [ContentEncoding::Gzip, ContentEncoding::Deflate, ContentEncoding::Brotli, ContentEncoding::Zstd] {
+        assert!(decompress(encoding, b"\xff\xff\xff this is not compressed", 5).1, "{encoding:?}");
         let mut decoder = Decoder::new(encoding);
         decoder.gap();
         assert!(decoder.has_given_up());
@@ -162,32 +124,11 @@ fn bad_data_and_gaps_end_a_decoder_quietly() {
 #[test]
 fn large_windows_are_refused_before_they_are_allocated() {
     // A window of 2 GiB.
-    assert!(
-        decompress(
-            ContentEncoding::Zstd,
-            &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0, 0, 0],
-            9
-        )
-        .1
-    );
+    assert!(decompress(ContentEncoding::Zstd, &[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0, 0, 0], 9).1);
     // A single segment of 4 GiB.
-    assert!(
-        decompress(
-            ContentEncoding::Zstd,
-            &[0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0xff, 0, 0, 0],
-            12
-        )
-        .1
-    );
+    assert!(decompress(ContentEncoding::Zstd, &[0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0xff, 0, 0, 0], 12).1);
     // 16 MiB for brotli; 4 MiB is what its encoders use by default.
-    assert_eq!(
-        (
-            brotli_window(0x0f),
-            brotli_window(0x1b),
-            brotli_window(0x00)
-        ),
-        (1 << 24, 1 << 22, 1 << 16)
-    );
+    assert_eq!((brotli_window(0x0f), brotli_window(0x1b), brotli_window(0x00)), (1 << 24, 1 << 22, 1 << 16));
     assert!(decompress(ContentEncoding::Brotli, &[0x0f, 0, 0], 3).1);
 }
 
@@ -195,10 +136,7 @@ fn large_windows_are_refused_before_they_are_allocated() {
 fn zstd_frames_may_follow_each_other() {
     let mut wire = compress(ContentEncoding::Zstd, b"one ");
     wire.extend(compress(ContentEncoding::Zstd, b"two"));
-    assert_eq!(
-        decompress(ContentEncoding::Zstd, &wire, 4),
-        (b"one two".to_vec(), false)
-    );
+    assert_eq!(decompress(ContentEncoding::Zstd, &wire, 4), (b"one two".to_vec(), false));
 }
 
 proptest! {

@@ -65,10 +65,7 @@ impl Body {
 
     /// A chunked body that goes on with a chunk's size, after `bytes` of content.
     pub(super) const fn resumed(bytes: u64) -> Self {
-        Self {
-            bytes,
-            ..Self::new(Framing::Chunked)
-        }
+        Self { bytes, ..Self::new(Framing::Chunked) }
     }
 
     /// Content bytes so far.
@@ -132,18 +129,9 @@ impl Body {
                     self.state = match rest[0] {
                         _ if seen >= LINE_LIMIT => State::Lost,
                         b'\n' if line == 0 => State::Done,
-                        b'\n' => State::Trailer {
-                            line: 0,
-                            seen: seen + 1,
-                        },
-                        b'\r' => State::Trailer {
-                            line,
-                            seen: seen + 1,
-                        },
-                        _ => State::Trailer {
-                            line: line + 1,
-                            seen: seen + 1,
-                        },
+                        b'\n' => State::Trailer { line: 0, seen: seen + 1 },
+                        b'\r' => State::Trailer { line, seen: seen + 1 },
+                        _ => State::Trailer { line: line + 1, seen: seen + 1 },
                     };
                     1
                 }
@@ -198,14 +186,8 @@ impl Body {
                 end + 1
             }
             None => {
-                let seen = u32::try_from(rest.len())
-                    .unwrap_or(u32::MAX)
-                    .saturating_add(seen);
-                self.state = if seen > LINE_LIMIT {
-                    State::Lost
-                } else {
-                    State::Extension { size, seen }
-                };
+                let seen = u32::try_from(rest.len()).unwrap_or(u32::MAX).saturating_add(seen);
+                self.state = if seen > LINE_LIMIT { State::Lost } else { State::Extension { size, seen } };
                 rest.len()
             }
         }
@@ -219,16 +201,12 @@ pub(super) fn holds_whole_chunks(chunk: Chunk<'_>) -> bool {
     while at < chunk.len() {
         let (mut size, mut digits) = (0_u64, 0);
         // Seven digits: 256 MiB, more than one call moves.
-        while let Some(digit) = byte_at(chunk, at)
-            .and_then(|byte| (byte as char).to_digit(16))
-            .filter(|_| digits < 7)
-        {
+        while let Some(digit) = byte_at(chunk, at).and_then(|byte| (byte as char).to_digit(16)).filter(|_| digits < 7) {
             size = size << 4 | u64::from(digit);
             digits += 1;
             at += 1;
         }
-        let line_end =
-            |at| byte_at(chunk, at) == Some(b'\r') && byte_at(chunk, at + 1) == Some(b'\n');
+        let line_end = |at| byte_at(chunk, at) == Some(b'\r') && byte_at(chunk, at + 1) == Some(b'\n');
         if digits == 0 || !line_end(at) || !line_end(at + 2 + size) {
             return false;
         }
@@ -243,10 +221,7 @@ fn byte_at(chunk: Chunk<'_>, at: u64) -> Option<u8> {
     if at < head {
         return chunk.head.get(usize::try_from(at).ok()?).copied();
     }
-    chunk
-        .tail
-        .get(usize::try_from(at.checked_sub(head.saturating_add(chunk.skipped))?).ok()?)
-        .copied()
+    chunk.tail.get(usize::try_from(at.checked_sub(head.saturating_add(chunk.skipped))?).ok()?).copied()
 }
 
 fn after_size(size: u64, digits: u8, byte: u8) -> State {
@@ -263,10 +238,7 @@ fn after_size(size: u64, digits: u8, byte: u8) -> State {
     if digits == 16 {
         return State::Lost;
     }
-    State::Size {
-        size: size << 4 | u64::from(digit),
-        digits: digits + 1,
-    }
+    State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
 }
 
 /// At most the first `left` bytes.

@@ -58,11 +58,7 @@ impl RequestContent {
     }
 
     pub(super) fn finish(mut self, complete: bool) -> RequestBody {
-        let mut body = RequestBody {
-            digest: self.digest.finish(),
-            complete,
-            ..RequestBody::default()
-        };
+        let mut body = RequestBody { digest: self.digest.finish(), complete, ..RequestBody::default() };
         if let Some(json) = &mut self.json {
             let facts = json.finish();
             body.model = facts.model;
@@ -87,12 +83,7 @@ impl ResponseContent {
             _ if is_json(message) => Form::Json(reader()),
             _ => Form::Opaque,
         };
-        Self {
-            decoder: Decoder::new(message.content_encoding),
-            form,
-            facts: ResponseBody::default(),
-            told: false,
-        }
+        Self { decoder: Decoder::new(message.content_encoding), form, facts: ResponseBody::default(), told: false }
     }
 
     /// A new call's bytes follow.
@@ -105,12 +96,7 @@ impl ResponseContent {
         if bytes.is_empty() {
             return 0;
         }
-        let Self {
-            decoder,
-            form,
-            facts,
-            ..
-        } = self;
+        let Self { decoder, form, facts, .. } = self;
         let before = facts.events;
         decoder.feed(bytes, &mut |plain| form.read(plain, facts));
         self.pieces(before)
@@ -127,11 +113,7 @@ impl ResponseContent {
                 reader.gap();
             }
         }
-        if length == 0 {
-            0
-        } else {
-            self.pieces(self.facts.events)
-        }
+        if length == 0 { 0 } else { self.pieces(self.facts.events) }
     }
 
     fn pieces(&mut self, before: u64) -> u64 {
@@ -208,10 +190,7 @@ impl ResponseBody {
 }
 
 fn is_json(message: &Message) -> bool {
-    matches!(
-        message.content_type,
-        ContentType::Json | ContentType::Absent
-    )
+    matches!(message.content_type, ContentType::Json | ContentType::Absent)
 }
 
 /// Tells bodies apart: FNV-1a over the bytes seen, with the length of what was not, so that the same calls give the same
@@ -224,10 +203,7 @@ struct Digest {
 
 impl Default for Digest {
     fn default() -> Self {
-        Self {
-            hash: 0xcbf2_9ce4_8422_2325,
-            length: 0,
-        }
+        Self { hash: 0xcbf2_9ce4_8422_2325, length: 0 }
     }
 }
 
@@ -236,9 +212,7 @@ impl Digest {
 
     fn update(&mut self, bytes: &[u8]) {
         self.length = self.length.wrapping_add(bytes.len() as u64);
-        self.hash = bytes.iter().fold(self.hash, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(Self::PRIME)
-        });
+        self.hash = bytes.iter().fold(self.hash, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(Self::PRIME));
     }
 
     fn skip(&mut self, length: u64) {

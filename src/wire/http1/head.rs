@@ -55,10 +55,7 @@ impl Collector {
         if self.bytes.capacity() > HEAD_LIMIT / 8 {
             self.bytes = Vec::new();
         }
-        *self = Self {
-            bytes: std::mem::take(&mut self.bytes),
-            ..Self::default()
-        };
+        *self = Self { bytes: std::mem::take(&mut self.bytes), ..Self::default() };
     }
 
     /// Takes bytes up to the end of the head and says how many.
@@ -114,10 +111,7 @@ impl Collector {
 /// Whether a line has the form `name: value`.
 fn is_field(line: &[u8]) -> bool {
     let name = memchr(b':', line).map_or(&[][..], |end| &line[..end]);
-    !name.is_empty()
-        && name
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_')
+    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_')
 }
 
 /// What a message's first bytes are.
@@ -134,10 +128,7 @@ pub(super) enum Start {
 /// Whether bytes begin a request. Decided on the method and the first byte of the target, so that other protocols' words
 /// are not taken for requests.
 pub(super) fn request_start(bytes: &[u8]) -> Start {
-    let end = bytes
-        .iter()
-        .position(|byte| !byte.is_ascii_uppercase() && *byte != b'-')
-        .unwrap_or(bytes.len());
+    let end = bytes.iter().position(|byte| !byte.is_ascii_uppercase() && *byte != b'-').unwrap_or(bytes.len());
     if end > METHOD_LIMIT {
         return Start::Other;
     }
@@ -224,11 +215,7 @@ pub(super) fn response(bytes: &[u8], cut: bool) -> Option<ResponseHead> {
         Err(httparse::Error::TooManyHeaders) if !cut => return response(bytes, true),
         _ => return None,
     }
-    let mut head = ResponseHead {
-        status: parsed.code?,
-        cut,
-        ..ResponseHead::default()
-    };
+    let mut head = ResponseHead { status: parsed.code?, cut, ..ResponseHead::default() };
     for field in parsed.headers.iter() {
         head.fields.set(field.name, field.value);
     }
@@ -239,9 +226,7 @@ pub(super) fn response(bytes: &[u8], cut: bool) -> Option<ResponseHead> {
 /// `rest`.
 fn complete(bytes: &[u8], rest: &[u8]) -> Vec<u8> {
     let end = memchr::memchr_iter(b'\n', bytes).take(FIELD_LIMIT).last();
-    let first = memchr(b'\n', bytes)
-        .map_or(bytes, |end| &bytes[..end])
-        .trim_ascii_end();
+    let first = memchr(b'\n', bytes).map_or(bytes, |end| &bytes[..end]).trim_ascii_end();
     let mut whole = Vec::with_capacity(bytes.len() + 16);
     whole.extend_from_slice(first);
     if !rest.is_empty() && !first.ends_with(b" HTTP/1.1") && !first.ends_with(b" HTTP/1.0") {
@@ -263,9 +248,7 @@ fn target<'a>(method: &str, target: &'a str) -> (&'a str, Option<&'a str>) {
         return ("", Some(target));
     }
     let (rest, authority) = match target.split_once("://") {
-        Some((scheme, rest))
-            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
-        {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
             let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
             (&rest[end..], Some(&rest[..end]))
         }
@@ -280,8 +263,7 @@ fn host_name(value: &[u8]) -> Option<Arc<str>> {
     let value = std::str::from_utf8(value.trim_ascii()).ok()?;
     let host = value.rsplit('@').next()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]%".contains(&byte);
-    (!host.is_empty() && host.len() <= HOST_LIMIT && host.bytes().all(plain))
-        .then(|| host.to_ascii_lowercase().into())
+    (!host.is_empty() && host.len() <= HOST_LIMIT && host.bytes().all(plain)).then(|| host.to_ascii_lowercase().into())
 }
 
 fn bounded(text: &str, limit: usize) -> &str {

@@ -29,48 +29,27 @@ pub enum Direction {
 /// What the reader learned. `exchange` counts the requests of a connection from 0; `at` is the time of the chunk that held
 /// the deciding byte; `bytes` counts a body's content, compressed where it is, without its framing.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the same everywhere and explained above"
-)]
+#[expect(missing_docs, reason = "the fields are the same everywhere and explained above")]
 pub enum Fact {
     /// The first byte of a request.
     RequestStarted { exchange: u64, at: u64 },
     /// A request's head is complete (or was cut: [`RequestHead::cut`]).
-    RequestHead {
-        exchange: u64,
-        at: u64,
-        head: Box<RequestHead>,
-    },
+    RequestHead { exchange: u64, at: u64, head: Box<RequestHead> },
     /// The last byte of a request; `body` is what its JSON body said.
-    RequestEnded {
-        exchange: u64,
-        at: u64,
-        bytes: u64,
-        body: RequestBody,
-    },
+    RequestEnded { exchange: u64, at: u64, bytes: u64, body: RequestBody },
     /// The first byte of an answer to this request (interim answers included).
     ResponseStarted { exchange: u64, at: u64 },
     /// An interim answer (1xx).
     Interim { exchange: u64, at: u64, status: u16 },
     /// An answer's head is complete.
-    ResponseHead {
-        exchange: u64,
-        at: u64,
-        head: Box<ResponseHead>,
-    },
+    ResponseHead { exchange: u64, at: u64, head: Box<ResponseHead> },
     /// The first piece of content: the first body byte, or in a stream of server-sent events the first event that carries
     /// something generated (comments, pings and role-only chunks are not content).
     FirstContent { exchange: u64, at: u64 },
     /// A later piece of content: an event of a stream, or a call's bytes where content has no parts of its own.
     Content { exchange: u64, at: u64 },
     /// The last byte of an answer.
-    ResponseEnded {
-        exchange: u64,
-        at: u64,
-        bytes: u64,
-        body: ResponseBody,
-    },
+    ResponseEnded { exchange: u64, at: u64, bytes: u64, body: ResponseBody },
     /// The connection speaks another protocol from here on (101, or 2xx to CONNECT). It ends the exchange.
     Upgraded { exchange: u64, at: u64 },
     /// These bytes are no HTTP/1.1; this direction is only counted from here on.
@@ -207,9 +186,7 @@ impl Connection {
     /// Bytes held on the heap.
     #[cfg(test)]
     fn retained_bytes(&self) -> usize {
-        self.outstanding.capacity() * size_of::<Exchange>()
-            + self.requests.retained_bytes()
-            + self.responses.retained_bytes()
+        self.outstanding.capacity() * size_of::<Exchange>() + self.requests.retained_bytes() + self.responses.retained_bytes()
     }
 }
 

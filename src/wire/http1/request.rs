@@ -81,9 +81,7 @@ impl Connection {
         }
         match &self.requests.state {
             State::Lost(lost) if lost.content.is_none() => self.end_lost_request(true, tell),
-            State::Body(reading)
-                if reading.expects && reading.answered && reading.body.bytes() == 0 =>
-            {
+            State::Body(reading) if reading.expects && reading.answered && reading.body.bytes() == 0 => {
                 self.end_request(self.requests.last, false, tell);
             }
             _ => {}
@@ -98,10 +96,7 @@ impl Connection {
                 State::Idle if matches!(rest[0], b'\r' | b'\n') => 1,
                 State::Idle => {
                     self.requests.head.clear();
-                    self.requests.state = State::Head {
-                        started: at,
-                        exchange: None,
-                    };
+                    self.requests.state = State::Head { started: at, exchange: None };
                     0
                 }
                 State::Head { started, exchange } => {
@@ -142,9 +137,7 @@ impl Connection {
                     self.request_is_not_http(at, tell);
                     return bytes.len();
                 }
-                Start::Message if !self.responses.is_opaque() => {
-                    exchange = self.start_exchange(started, tell)
-                }
+                Start::Message if !self.responses.is_opaque() => exchange = self.start_exchange(started, tell),
                 Start::Message => {}
             }
             if exchange.is_none() {
@@ -173,37 +166,20 @@ impl Connection {
     /// The head's end will not be seen: what was seen of it is told, and the body's end is unknown.
     fn request_head_cut(&mut self, at: u64, exchange: u64, tell: &mut impl FnMut(Fact)) {
         let head = head::request(self.requests.head.bytes(), true);
-        let head = head.unwrap_or_else(|| RequestHead {
-            cut: true,
-            ..RequestHead::default()
-        });
+        let head = head.unwrap_or_else(|| RequestHead { cut: true, ..RequestHead::default() });
         self.request_head_ended(at, exchange, head, false, tell);
     }
 
-    fn request_head_ended(
-        &mut self,
-        at: u64,
-        exchange: u64,
-        head: RequestHead,
-        end_seen: bool,
-        tell: &mut impl FnMut(Fact),
-    ) {
+    fn request_head_ended(&mut self, at: u64, exchange: u64, head: RequestHead, end_seen: bool, tell: &mut impl FnMut(Fact)) {
         self.requests.head.clear();
         self.http = Some(true);
         let message = head.fields.message;
         let connect = &*head.method == "CONNECT";
         let expects = head.fields.expect_continue;
-        let bodyless = matches!(
-            &*head.method,
-            "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT"
-        );
+        let bodyless = matches!(&*head.method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT");
         let content = RequestContent::new(&head);
         let cut = head.cut;
-        tell(Fact::RequestHead {
-            exchange,
-            at,
-            head: Box::new(head),
-        });
+        tell(Fact::RequestHead { exchange, at, head: Box::new(head) });
         let framing = match message.content_length {
             _ if !end_seen => None,
             _ if message.chunked => Some(Framing::Chunked),
@@ -214,12 +190,7 @@ impl Connection {
             None => Some(Framing::Length(0)),
         };
         let Some(framing) = framing else {
-            let mut lost = Lost {
-                exchange,
-                content: Some(content),
-                bytes: 0,
-                chunked: message.chunked,
-            };
+            let mut lost = Lost { exchange, content: Some(content), bytes: 0, chunked: message.chunked };
             if let Some(content) = &mut lost.content {
                 content.gap(0);
             }
@@ -227,13 +198,7 @@ impl Connection {
             return;
         };
         let body = Body::new(framing);
-        self.requests.state = State::Body(Box::new(Reading {
-            exchange,
-            body,
-            content,
-            expects,
-            answered: false,
-        }));
+        self.requests.state = State::Body(Box::new(Reading { exchange, body, content, expects, answered: false }));
         self.request_body_moved(at, tell);
         if connect && matches!(self.requests.state, State::Idle) {
             self.requests.state = State::Waiting;
@@ -251,12 +216,8 @@ impl Connection {
             && let State::Body(mut reading) = std::mem::take(&mut self.requests.state)
         {
             reading.content.gap(0);
-            let lost = Lost {
-                exchange: reading.exchange,
-                content: Some(reading.content),
-                bytes: reading.body.bytes(),
-                chunked: true,
-            };
+            let lost =
+                Lost { exchange: reading.exchange, content: Some(reading.content), bytes: reading.body.bytes(), chunked: true };
             self.requests.state = State::Lost(Box::new(lost));
             if reading.answered {
                 self.end_lost_request(false, tell);
@@ -266,18 +227,8 @@ impl Connection {
 
     fn end_request(&mut self, at: u64, complete: bool, tell: &mut impl FnMut(Fact)) {
         if let State::Body(reading) = std::mem::take(&mut self.requests.state) {
-            let Reading {
-                exchange,
-                body,
-                content,
-                ..
-            } = *reading;
-            tell(Fact::RequestEnded {
-                exchange,
-                at,
-                bytes: body.bytes(),
-                body: content.finish(complete),
-            });
+            let Reading { exchange, body, content, .. } = *reading;
+            tell(Fact::RequestEnded { exchange, at, bytes: body.bytes(), body: content.finish(complete) });
         }
     }
 
@@ -289,12 +240,7 @@ impl Connection {
             return;
         };
         if let Some(content) = lost.content.take() {
-            tell(Fact::RequestEnded {
-                exchange: lost.exchange,
-                at,
-                bytes: lost.bytes,
-                body: content.finish(true),
-            });
+            tell(Fact::RequestEnded { exchange: lost.exchange, at, bytes: lost.bytes, body: content.finish(true) });
         }
         if over {
             self.requests.state = State::Idle;
@@ -314,9 +260,7 @@ impl Connection {
         }
         match &mut self.requests.state {
             State::Opaque | State::Waiting | State::Body(_) => {}
-            State::Idle if self.exchanges == 0 || self.responses.is_opaque() => {
-                self.request_is_not_http(at, tell)
-            }
+            State::Idle if self.exchanges == 0 || self.responses.is_opaque() => self.request_is_not_http(at, tell),
             // A request of which nothing is known has begun here.
             State::Idle => match self.start_exchange(at, tell) {
                 Some(exchange) => {
@@ -339,10 +283,7 @@ impl Connection {
 
     /// A head that is still open after a call that was cut inside it stays open no longer: its end was in the gap.
     fn request_gap_over(&mut self, at: u64, tell: &mut impl FnMut(Fact)) {
-        if let State::Head {
-            exchange: Some(exchange),
-            ..
-        } = self.requests.state
+        if let State::Head { exchange: Some(exchange), .. } = self.requests.state
             && self.requests.head.is_cut()
         {
             self.request_head_cut(at, exchange, tell);
@@ -359,16 +300,9 @@ impl Connection {
         let (head, connect) = (start.starts_with(b"HEAD "), start.starts_with(b"CONNECT "));
         let number = self.exchanges;
         self.exchanges += 1;
-        self.outstanding.push_back(Exchange {
-            number,
-            head,
-            connect,
-        });
+        self.outstanding.push_back(Exchange { number, head, connect });
         self.http = Some(true);
-        tell(Fact::RequestStarted {
-            exchange: number,
-            at,
-        });
+        tell(Fact::RequestStarted { exchange: number, at });
         Some(number)
     }
 
@@ -380,10 +314,7 @@ impl Connection {
         self.requests.state = State::Opaque;
         self.requests.head.clear();
         self.decide_not_http();
-        tell(Fact::NotHttp {
-            direction: Direction::Request,
-            at,
-        });
+        tell(Fact::NotHttp { direction: Direction::Request, at });
     }
 
     /// The final answer to an exchange is there: a request whose end is unknown ended before it.
@@ -404,10 +335,7 @@ impl Connection {
 
     pub(super) fn end_requests(&mut self, at: u64, tell: &mut impl FnMut(Fact)) {
         match &self.requests.state {
-            State::Head {
-                exchange: Some(exchange),
-                ..
-            } => {
+            State::Head { exchange: Some(exchange), .. } => {
                 let exchange = *exchange;
                 self.request_head_cut(at, exchange, tell);
                 self.end_unfinished_request(at, tell);
@@ -422,33 +350,13 @@ impl Connection {
     fn end_unfinished_request(&mut self, at: u64, tell: &mut impl FnMut(Fact)) {
         match std::mem::take(&mut self.requests.state) {
             State::Body(reading) => {
-                let Reading {
-                    exchange,
-                    body,
-                    content,
-                    ..
-                } = *reading;
-                tell(Fact::RequestEnded {
-                    exchange,
-                    at,
-                    bytes: body.bytes(),
-                    body: content.finish(false),
-                });
+                let Reading { exchange, body, content, .. } = *reading;
+                tell(Fact::RequestEnded { exchange, at, bytes: body.bytes(), body: content.finish(false) });
             }
             State::Lost(lost) => {
-                let Lost {
-                    exchange,
-                    content,
-                    bytes,
-                    ..
-                } = *lost;
+                let Lost { exchange, content, bytes, .. } = *lost;
                 if let Some(content) = content {
-                    tell(Fact::RequestEnded {
-                        exchange,
-                        at,
-                        bytes,
-                        body: content.finish(false),
-                    });
+                    tell(Fact::RequestEnded { exchange, at, bytes, body: content.finish(false) });
                 }
             }
             _ => {}
@@ -468,10 +376,7 @@ impl Side {
         self.head.retained_bytes()
             + match &self.state {
                 State::Body(reading) => reading.content.retained_bytes(),
-                State::Lost(lost) => lost
-                    .content
-                    .as_ref()
-                    .map_or(0, RequestContent::retained_bytes),
+                State::Lost(lost) => lost.content.as_ref().map_or(0, RequestContent::retained_bytes),
                 _ => 0,
             }
     }
@@ -480,14 +385,9 @@ impl Side {
 /// Whether a call's last bytes are those that end a chunked body without trailers.
 pub(super) fn ends_chunked(chunk: Chunk<'_>) -> bool {
     const LAST: &[u8] = b"\r\n0\r\n\r\n";
-    let last = if chunk.tail.is_empty() {
-        chunk.head
-    } else {
-        chunk.tail
-    };
+    let last = if chunk.tail.is_empty() { chunk.head } else { chunk.tail };
     if chunk.tail.is_empty() && chunk.skipped > 0 {
         return false;
     }
-    last.ends_with(LAST)
-        || (chunk.skipped == 0 && chunk.tail.is_empty() && chunk.head == &LAST[2..])
+    last.ends_with(LAST) || (chunk.skipped == 0 && chunk.tail.is_empty() && chunk.head == &LAST[2..])
 }

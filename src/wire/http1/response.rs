@@ -93,10 +93,7 @@ impl Connection {
             }
             _ => false,
         };
-        if unknown_end
-            && self.outstanding.len() > 1
-            && head::response_start(chunk.head) == Start::Message
-        {
+        if unknown_end && self.outstanding.len() > 1 && head::response_start(chunk.head) == Start::Message {
             self.end_response(self.responses.last, true, tell);
         }
     }
@@ -141,13 +138,7 @@ impl Connection {
         }
     }
 
-    fn response_head(
-        &mut self,
-        at: u64,
-        started: u64,
-        bytes: &[u8],
-        tell: &mut impl FnMut(Fact),
-    ) -> usize {
+    fn response_head(&mut self, at: u64, started: u64, bytes: &[u8], tell: &mut impl FnMut(Fact)) -> usize {
         let (taken, progress) = self.responses.head.feed(bytes);
         match head::response_start(self.responses.head.bytes()) {
             Start::Message => self.start_response(started, tell),
@@ -181,59 +172,34 @@ impl Connection {
         if let Some(exchange) = self.outstanding.front()
             && !std::mem::replace(&mut self.responses.started, true)
         {
-            tell(Fact::ResponseStarted {
-                exchange: exchange.number,
-                at,
-            });
+            tell(Fact::ResponseStarted { exchange: exchange.number, at });
         }
     }
 
     /// The head's end will not be seen: what was seen of it is told, and the body's end is unknown.
     fn response_head_cut(&mut self, at: u64, tell: &mut impl FnMut(Fact)) {
         let head = head::response(self.responses.head.bytes(), true);
-        let head = head.unwrap_or_else(|| ResponseHead {
-            cut: true,
-            ..ResponseHead::default()
-        });
+        let head = head.unwrap_or_else(|| ResponseHead { cut: true, ..ResponseHead::default() });
         self.response_head_ended(at, head, false, tell);
     }
 
-    fn response_head_ended(
-        &mut self,
-        at: u64,
-        head: ResponseHead,
-        end_seen: bool,
-        tell: &mut impl FnMut(Fact),
-    ) {
+    fn response_head_ended(&mut self, at: u64, head: ResponseHead, end_seen: bool, tell: &mut impl FnMut(Fact)) {
         self.responses.head.clear();
         self.responses.state = State::Idle;
         self.responses.understood = true;
-        let Some(&Exchange {
-            number: exchange,
-            head: bodyless,
-            connect,
-        }) = self.outstanding.front()
-        else {
+        let Some(&Exchange { number: exchange, head: bodyless, connect }) = self.outstanding.front() else {
             return;
         };
         let status = head.status;
         if (100..200).contains(&status) && status != 101 {
-            tell(Fact::Interim {
-                exchange,
-                at,
-                status,
-            });
+            tell(Fact::Interim { exchange, at, status });
             return;
         }
         self.request_is_answered(exchange, tell);
         let message = head.fields.message;
         let cut = head.cut;
         let mut content = ResponseContent::new(&head);
-        tell(Fact::ResponseHead {
-            exchange,
-            at,
-            head: Box::new(head),
-        });
+        tell(Fact::ResponseHead { exchange, at, head: Box::new(head) });
         if status == 101 || (connect && (200..300).contains(&status)) {
             self.upgraded = true;
             self.outstanding.clear();
@@ -252,17 +218,10 @@ impl Connection {
             None => Some(Framing::ToEnd),
         };
         self.responses.state = match framing {
-            Some(framing) => State::Body(Box::new(Reading {
-                body: Body::new(framing),
-                content,
-            })),
+            Some(framing) => State::Body(Box::new(Reading { body: Body::new(framing), content })),
             None => {
                 content.gap(0);
-                State::Lost(Box::new(Lost {
-                    content,
-                    bytes: 0,
-                    chunked: message.chunked,
-                }))
+                State::Lost(Box::new(Lost { content, bytes: 0, chunked: message.chunked }))
             }
         };
         self.response_body_moved(at, tell);
@@ -292,11 +251,7 @@ impl Connection {
         {
             let Reading { body, mut content } = *reading;
             content.gap(0);
-            self.responses.state = State::Lost(Box::new(Lost {
-                content,
-                bytes: body.bytes(),
-                chunked: true,
-            }));
+            self.responses.state = State::Lost(Box::new(Lost { content, bytes: body.bytes(), chunked: true }));
         }
     }
 
@@ -362,12 +317,7 @@ impl Connection {
         self.responses.started = false;
         self.responses.content = false;
         if let Some(exchange) = self.outstanding.pop_front() {
-            tell(Fact::ResponseEnded {
-                exchange: exchange.number,
-                at,
-                bytes,
-                body: content.finish(complete),
-            });
+            tell(Fact::ResponseEnded { exchange: exchange.number, at, bytes, body: content.finish(complete) });
             if exchange.connect {
                 self.tunnel_was_refused();
             }
@@ -379,10 +329,7 @@ impl Connection {
         self.responses.state = State::Opaque;
         self.responses.head.clear();
         self.decide_not_http();
-        tell(Fact::NotHttp {
-            direction: Direction::Response,
-            at,
-        });
+        tell(Fact::NotHttp { direction: Direction::Response, at });
     }
 
     pub(super) fn decide_not_http(&mut self) {

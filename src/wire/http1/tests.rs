@@ -11,9 +11,7 @@ fn read(chunks: &[(Direction, &[u8])]) -> Vec<Fact> {
     let mut connection = Connection::new();
     let mut facts = Vec::new();
     for (at, (direction, bytes)) in chunks.iter().enumerate() {
-        connection.feed(*direction, Chunk::whole(at as u64, bytes), &mut |fact| {
-            facts.push(fact)
-        });
+        connection.feed(*direction, Chunk::whole(at as u64, bytes), &mut |fact| facts.push(fact));
     }
     facts
 }
@@ -30,33 +28,19 @@ fn brief_one(fact: &Fact) -> String {
             let cut = if head.cut { " cut" } else { "" };
             format!("{exchange} {} {}{cut} @{at}", head.method, head.path)
         }
-        Fact::RequestEnded {
-            exchange,
-            at,
-            bytes,
-            body,
-        } => {
+        Fact::RequestEnded { exchange, at, bytes, body } => {
             let cut = if body.complete { "" } else { " incomplete" };
             format!("{exchange} request ended {bytes}{cut} @{at}")
         }
         Fact::ResponseStarted { exchange, at } => format!("{exchange} response started @{at}"),
-        Fact::Interim {
-            exchange,
-            at,
-            status,
-        } => format!("{exchange} interim {status} @{at}"),
+        Fact::Interim { exchange, at, status } => format!("{exchange} interim {status} @{at}"),
         Fact::ResponseHead { exchange, at, head } => {
             let cut = if head.cut { " cut" } else { "" };
             format!("{exchange} status {}{cut} @{at}", head.status)
         }
         Fact::FirstContent { exchange, at } => format!("{exchange} first content @{at}"),
         Fact::Content { exchange, at } => format!("{exchange} content @{at}"),
-        Fact::ResponseEnded {
-            exchange,
-            at,
-            bytes,
-            body,
-        } => {
+        Fact::ResponseEnded { exchange, at, bytes, body } => {
             let cut = if body.complete { "" } else { " incomplete" };
             format!("{exchange} response ended {bytes}{cut} @{at}")
         }
@@ -105,28 +89,14 @@ fn a_request_and_its_answer_are_told_in_order_with_their_times() {
             "0 response ended 4 @3",
         ]
     );
-    assert_eq!(
-        request_head(&facts).host.as_deref(),
-        Some("docs.internal:8000")
-    );
+    assert_eq!(request_head(&facts).host.as_deref(), Some("docs.internal:8000"));
 }
 
 #[test]
 fn a_connection_is_kept_for_the_next_exchange() {
-    let facts = read(&[
-        (Request, GET),
-        (Response, OK),
-        (Request, GET),
-        (Response, OK),
-    ]);
-    assert_eq!(
-        brief(&facts)[7..].first().map(String::as_str),
-        Some("1 request started @2")
-    );
-    assert_eq!(
-        brief(&facts).last().map(String::as_str),
-        Some("1 response ended 2 @3")
-    );
+    let facts = read(&[(Request, GET), (Response, OK), (Request, GET), (Response, OK)]);
+    assert_eq!(brief(&facts)[7..].first().map(String::as_str), Some("1 request started @2"));
+    assert_eq!(brief(&facts).last().map(String::as_str), Some("1 response ended 2 @3"));
 }
 
 #[test]
@@ -136,19 +106,13 @@ fn pipelined_requests_are_answered_in_order() {
     let facts = brief(&read(&[(Request, &two), (Response, &answers)]));
     assert!(facts.contains(&"0 status 200 @1".to_owned()));
     assert!(facts.contains(&"1 status 404 @1".to_owned()));
-    assert_eq!(
-        facts.last().map(String::as_str),
-        Some("1 response ended 0 @1")
-    );
+    assert_eq!(facts.last().map(String::as_str), Some("1 response ended 0 @1"));
 }
 
 #[test]
 fn interim_answers_do_not_end_the_exchange() {
     let facts = read(&[
-        (
-            Request,
-            b"POST /v1 HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n",
-        ),
+        (Request, b"POST /v1 HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"),
         (Response, b"HTTP/1.1 100 Continue\r\n\r\n"),
         (Request, b"{}"),
         (Response, b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
@@ -173,80 +137,42 @@ fn interim_answers_do_not_end_the_exchange() {
 #[test]
 fn a_body_held_back_after_a_refused_expectation_does_not_swallow_the_next_request() {
     let facts = read(&[
-        (
-            Request,
-            b"POST /v1 HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n",
-        ),
+        (Request, b"POST /v1 HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n"),
         (Response, b"HTTP/1.1 417 No\r\ncontent-length: 0\r\n\r\n"),
         (Request, GET),
         (Response, OK),
     ]);
     let facts = brief(&facts);
-    assert!(
-        facts.contains(&"0 request ended 0 incomplete @0".to_owned()),
-        "{facts:?}"
-    );
+    assert!(facts.contains(&"0 request ended 0 incomplete @0".to_owned()), "{facts:?}");
     assert!(facts.contains(&"1 GET /search @2".to_owned()), "{facts:?}");
-    assert_eq!(
-        facts.last().map(String::as_str),
-        Some("1 response ended 2 @3")
-    );
+    assert_eq!(facts.last().map(String::as_str), Some("1 response ended 2 @3"));
 }
 
 #[test]
 fn answers_without_bodies_end_with_their_heads() {
     let head = b"HEAD /a HTTP/1.1\r\n\r\n";
     for (request, answer) in [
-        (
-            &head[..],
-            &b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n"[..],
-        ),
+        (&head[..], &b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n"[..]),
         (GET, b"HTTP/1.1 204 No Content\r\n\r\n"),
-        (
-            GET,
-            b"HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\n\r\n",
-        ),
+        (GET, b"HTTP/1.1 304 Not Modified\r\ncontent-length: 500\r\n\r\n"),
     ] {
-        let facts = brief(&read(&[
-            (Request, request),
-            (Response, answer),
-            (Request, GET),
-            (Response, OK),
-        ]));
-        assert!(
-            facts.contains(&"0 response ended 0 @1".to_owned()),
-            "{facts:?}"
-        );
-        assert!(
-            facts.contains(&"1 response ended 2 @3".to_owned()),
-            "{facts:?}"
-        );
+        let facts = brief(&read(&[(Request, request), (Response, answer), (Request, GET), (Response, OK)]));
+        assert!(facts.contains(&"0 response ended 0 @1".to_owned()), "{facts:?}");
+        assert!(facts.contains(&"1 response ended 2 @3".to_owned()), "{facts:?}");
     }
 }
 
 #[test]
 fn chunked_bodies_end_after_their_trailers() {
     let facts = read(&[
-        (
-            Request,
-            b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;ext=\"a;b\"\r\nabc\r\n",
-        ),
+        (Request, b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3;ext=\"a;b\"\r\nabc\r\n"),
         (Request, b"A\r\n0123456789\r\n0\r\nchecksum: 1\r\n\r\n"),
-        (
-            Response,
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        ),
+        (Response, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
         (Request, GET),
     ]);
     let facts = brief(&facts);
-    assert!(
-        facts.contains(&"0 request ended 13 @1".to_owned()),
-        "{facts:?}"
-    );
-    assert!(
-        facts.contains(&"0 response ended 2 @2".to_owned()),
-        "{facts:?}"
-    );
+    assert!(facts.contains(&"0 request ended 13 @1".to_owned()), "{facts:?}");
+    assert!(facts.contains(&"0 response ended 2 @2".to_owned()), "{facts:?}");
     assert!(facts.contains(&"1 GET /search @3".to_owned()), "{facts:?}");
 }
 
@@ -254,22 +180,11 @@ fn chunked_bodies_end_after_their_trailers() {
 fn a_body_to_the_end_of_the_connection_ends_with_it() {
     let mut connection = Connection::new();
     let mut facts = Vec::new();
-    connection.feed(
-        Request,
-        Chunk::whole(0, b"GET / HTTP/1.0\r\n\r\n"),
-        &mut |fact| facts.push(fact),
-    );
-    connection.feed(
-        Response,
-        Chunk::whole(1, b"HTTP/1.0 200 OK\r\n\r\nall of it"),
-        &mut |fact| facts.push(fact),
-    );
+    connection.feed(Request, Chunk::whole(0, b"GET / HTTP/1.0\r\n\r\n"), &mut |fact| facts.push(fact));
+    connection.feed(Response, Chunk::whole(1, b"HTTP/1.0 200 OK\r\n\r\nall of it"), &mut |fact| facts.push(fact));
     connection.end(Response, 2, &mut |fact| facts.push(fact));
     connection.end(Response, 3, &mut |fact| facts.push(fact));
-    assert_eq!(
-        brief(&facts).last().map(String::as_str),
-        Some("0 response ended 9 @2")
-    );
+    assert_eq!(brief(&facts).last().map(String::as_str), Some("0 response ended 9 @2"));
 }
 
 #[test]
@@ -282,17 +197,10 @@ fn bodies_that_are_cut_end_incomplete() {
         let mut connection = Connection::new();
         let mut facts = Vec::new();
         connection.feed(Request, Chunk::whole(0, GET), &mut |fact| facts.push(fact));
-        connection.feed(Response, Chunk::whole(1, answer), &mut |fact| {
-            facts.push(fact)
-        });
+        connection.feed(Response, Chunk::whole(1, answer), &mut |fact| facts.push(fact));
         connection.end(Response, 2, &mut |fact| facts.push(fact));
         assert!(!response_body(&facts).complete);
-        assert!(
-            brief(&facts)
-                .iter()
-                .any(|fact| fact.starts_with("0 status 200")),
-            "{facts:?}"
-        );
+        assert!(brief(&facts).iter().any(|fact| fact.starts_with("0 status 200")), "{facts:?}");
     }
 }
 
@@ -300,11 +208,8 @@ fn bodies_that_are_cut_end_incomplete() {
 fn a_client_that_leaves_while_sending_ends_its_request_incomplete() {
     let mut connection = Connection::new();
     let mut facts = Vec::new();
-    connection.feed(
-        Request,
-        Chunk::whole(0, b"POST /a HTTP/1.1\r\ncontent-length: 10\r\n\r\nfour"),
-        &mut |fact| facts.push(fact),
-    );
+    connection
+        .feed(Request, Chunk::whole(0, b"POST /a HTTP/1.1\r\ncontent-length: 10\r\n\r\nfour"), &mut |fact| facts.push(fact));
     connection.end(Request, 1, &mut |fact| facts.push(fact));
     connection.end(Request, 2, &mut |fact| facts.push(fact));
     assert_eq!(brief(&facts)[2..], ["0 request ended 4 incomplete @1"]);
@@ -317,23 +222,13 @@ fn an_upgrade_ends_http() {
     let mut tell = |fact| facts.push(fact);
     connection.feed(
         Request,
-        Chunk::whole(
-            0,
-            b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
-        ),
+        Chunk::whole(0, b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"),
         &mut tell,
     );
-    connection.feed(
-        Response,
-        Chunk::whole(1, b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x05hello"),
-        &mut tell,
-    );
+    connection.feed(Response, Chunk::whole(1, b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x81\x05hello"), &mut tell);
     connection.feed(Request, Chunk::whole(2, b"\x81\x85abcdhello"), &mut tell);
     assert!(connection.is_upgraded());
-    assert_eq!(
-        brief(&facts)[3..],
-        ["0 response started @1", "0 status 101 @1", "0 upgraded @1"]
-    );
+    assert_eq!(brief(&facts)[3..], ["0 response started @1", "0 status 101 @1", "0 upgraded @1"]);
     assert!(request_head(&facts).fields.message.upgrade);
 }
 
@@ -346,44 +241,20 @@ fn connect_makes_a_tunnel_only_when_it_succeeds() {
         (Response, b"HTTP/1.1 200 Established\r\n\r\n"),
         (Response, b"\x16\x03"),
     ]);
-    assert_eq!(
-        brief(&facts)[2..],
-        [
-            "0 request ended 0 @0",
-            "0 response started @2",
-            "0 status 200 @2",
-            "0 upgraded @2"
-        ]
-    );
-    assert_eq!(
-        request_head(&facts).host.as_deref(),
-        Some("api.openai.com:443")
-    );
+    assert_eq!(brief(&facts)[2..], ["0 request ended 0 @0", "0 response started @2", "0 status 200 @2", "0 upgraded @2"]);
+    assert_eq!(request_head(&facts).host.as_deref(), Some("api.openai.com:443"));
 
     let refused = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
-    let facts = brief(&read(&[
-        (Request, connect),
-        (Response, refused),
-        (Request, GET),
-    ]));
-    assert!(
-        facts.contains(&"0 response ended 0 @1".to_owned()),
-        "{facts:?}"
-    );
+    let facts = brief(&read(&[(Request, connect), (Response, refused), (Request, GET)]));
+    assert!(facts.contains(&"0 response ended 0 @1".to_owned()), "{facts:?}");
     assert!(facts.contains(&"1 GET /search @2".to_owned()), "{facts:?}");
 }
 
 #[test]
 fn an_absolute_target_names_its_host_without_its_user() {
-    let facts = read(&[(
-        Request,
-        b"GET http://user:password@Docs:8000/search?key=1#top HTTP/1.1\r\nhost: proxy\r\n\r\n",
-    )]);
+    let facts = read(&[(Request, b"GET http://user:password@Docs:8000/search?key=1#top HTTP/1.1\r\nhost: proxy\r\n\r\n")]);
     let head = request_head(&facts);
-    assert_eq!(
-        (&*head.path, head.host.as_deref()),
-        ("/search", Some("docs:8000"))
-    );
+    assert_eq!((&*head.path, head.host.as_deref()), ("/search", Some("docs:8000")));
     assert!(!format!("{facts:?}").contains("password"));
 }
 
@@ -391,15 +262,9 @@ fn an_absolute_target_names_its_host_without_its_user() {
 fn blank_lines_between_messages_and_bare_line_feeds_are_tolerated() {
     let facts = read(&[
         (Request, b"\r\n\nGET /a HTTP/1.1\nhost: b\n\n"),
-        (
-            Response,
-            b"\r\nHTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n2\nok\n0\n\n",
-        ),
+        (Response, b"\r\nHTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n2\nok\n0\n\n"),
     ]);
-    assert_eq!(
-        brief(&facts).last().map(String::as_str),
-        Some("0 response ended 2 @1")
-    );
+    assert_eq!(brief(&facts).last().map(String::as_str), Some("0 response ended 2 @1"));
 }
 
 #[test]
@@ -410,14 +275,7 @@ fn a_request_on_a_connection_that_the_server_closed_is_still_told() {
     connection.feed(Response, Chunk::whole(1, OK), &mut |_| {});
     connection.end(Response, 2, &mut |_| {});
     connection.feed(Request, Chunk::whole(3, GET), &mut |fact| facts.push(fact));
-    assert_eq!(
-        brief(&facts),
-        [
-            "1 request started @3",
-            "1 GET /search @3",
-            "1 request ended 0 @3"
-        ]
-    );
+    assert_eq!(brief(&facts), ["1 request started @3", "1 GET /search @3", "1 request ended 0 @3"]);
 }
 
 #[test]
@@ -427,17 +285,10 @@ fn an_upgrade_ends_a_request_that_was_not_sent_whole() {
     let mut tell = |fact| facts.push(fact);
     let request = b"POST / HTTP/1.1\r\nupgrade: h2c\r\ncontent-length: 9\r\n\r\n";
     connection.feed(Request, Chunk::whole(0, request), &mut tell);
-    connection.feed(
-        Response,
-        Chunk::whole(1, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
-        &mut tell,
-    );
+    connection.feed(Response, Chunk::whole(1, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), &mut tell);
     connection.end(Request, 2, &mut tell);
     connection.end(Response, 2, &mut tell);
-    assert_eq!(
-        brief(&facts).last().map(String::as_str),
-        Some("0 upgraded @1")
-    );
+    assert_eq!(brief(&facts).last().map(String::as_str), Some("0 upgraded @1"));
 }
 
 #[test]
@@ -448,12 +299,6 @@ fn an_answer_that_begins_where_another_has_no_end_is_the_next() {
         (Response, b"some"),
         (Response, OK),
     ]));
-    assert!(
-        facts.contains(&"0 response ended 4 @2".to_owned()),
-        "{facts:?}"
-    );
-    assert_eq!(
-        facts.last().map(String::as_str),
-        Some("1 response ended 2 @3")
-    );
+    assert!(facts.contains(&"0 response ended 4 @2".to_owned()), "{facts:?}");
+    assert_eq!(facts.last().map(String::as_str), Some("1 response ended 2 @3"));
 }

@@ -20,14 +20,7 @@ fn known_hosts_have_their_providers_names() {
         assert_eq!(of_host(host, None), Some(provider), "{host}");
     }
     assert_eq!(of_host("::1", Some(11434)), Some("ollama"));
-    for host in [
-        "example.com",
-        "notapi.openai.com.evil.org",
-        "fakeopenai.azure.com",
-        "localhost:8000",
-        "10.0.0.7:11434",
-        "",
-    ] {
+    for host in ["example.com", "notapi.openai.com.evil.org", "fakeopenai.azure.com", "localhost:8000", "10.0.0.7:11434", ""] {
         assert_eq!(of_host(host, None), None, "{host}");
     }
 }
@@ -58,23 +51,10 @@ fn paths_say_what_kind_of_call_it_is() {
     ] {
         assert_eq!(hint(path), Some(Hint::Llm), "{path}");
     }
-    for path in [
-        "/v1/embeddings",
-        "/api/embed",
-        "/api/embeddings",
-        "/v2/embed",
-        "/v1/models/e:embedContent",
-    ] {
+    for path in ["/v1/embeddings", "/api/embed", "/api/embeddings", "/v2/embed", "/v1/models/e:embedContent"] {
         assert_eq!(hint(path), Some(Hint::Embedding), "{path}");
     }
-    for path in [
-        "/",
-        "/search",
-        "/messages",
-        "/survey/responses",
-        "/functions/invoke",
-        "/v1/models",
-    ] {
+    for path in ["/", "/search", "/messages", "/survey/responses", "/functions/invoke", "/v1/models"] {
         assert_eq!(hint(path), None, "{path}");
     }
 }
@@ -87,21 +67,12 @@ fn operations_have_few_values() {
         ("/v1/chat/completions", "GET /v1/chat/completions"),
         ("/search?q=secret#x", "GET /search"),
         ("/users/42/posts/7", "GET /users/{id}/posts/{id}"),
-        (
-            "/c/123e4567-e89b-12d3-a456-426614174000/query",
-            "GET /c/{id}/query",
-        ),
+        ("/c/123e4567-e89b-12d3-a456-426614174000/query", "GET /c/{id}/query"),
         ("/blobs/deadbeef01", "GET /blobs/{id}"),
-        (
-            "/threads/thread_abc123def456/runs",
-            "GET /threads/{id}/runs",
-        ),
+        ("/threads/thread_abc123def456/runs", "GET /threads/{id}/runs"),
         ("/x/ABCDEFGHIJKLMNOPQRSTUVWXYZ", "GET /x/{id}"),
         ("/x/some%20person", "GET /x/{id}"),
-        (
-            "/api/v2/tenants/default_tenant",
-            "GET /api/v2/tenants/default_tenant",
-        ),
+        ("/api/v2/tenants/default_tenant", "GET /api/v2/tenants/default_tenant"),
         ("", "GET"),
         ("*", "GET *"),
         ("/a/b/c/d/e/f/g/h/i", "GET /a/b/c/d/e/f/g/h/…"),

@@ -13,12 +13,7 @@ fn read(pieces: &[&[u8]]) -> Vec<(String, String, bool)> {
     events
 }
 
-fn feed(
-    parser: &mut Parser,
-    bytes: &[u8],
-    data: &mut Vec<u8>,
-    events: &mut Vec<(String, String, bool)>,
-) {
+fn feed(parser: &mut Parser, bytes: &[u8], data: &mut Vec<u8>, events: &mut Vec<(String, String, bool)>) {
     parser.feed(bytes, &mut |item| match item {
         Item::Data(piece) => data.extend_from_slice(piece),
         Item::Event(event) => {
@@ -31,10 +26,7 @@ fn feed(
 }
 
 fn events(stream: &str) -> Vec<(String, String)> {
-    read(&[stream.as_bytes()])
-        .into_iter()
-        .map(|(name, data, _)| (name, data))
-        .collect()
+    read(&[stream.as_bytes()]).into_iter().map(|(name, data, _)| (name, data)).collect()
 }
 
 fn event(name: &str, data: &str) -> (String, String) {
@@ -43,65 +35,36 @@ fn event(name: &str, data: &str) -> (String, String) {
 
 #[test]
 fn the_standards_examples_are_read_as_it_says() {
+    assert_eq!(events("data: YHOO\ndata: +2\ndata: 10\n\n"), [event("", "YHOO\n+2\n10")]);
     assert_eq!(
-        events("data: YHOO\ndata: +2\ndata: 10\n\n"),
-        [event("", "YHOO\n+2\n10")]
-    );
-    assert_eq!(
-        events(
-            ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"
-        ),
-        [
-            event("", "first event"),
-            event("", "second event"),
-            event("", " third event")
-        ]
+        events(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n"),
+        [event("", "first event"), event("", "second event"), event("", " third event")]
     );
     // The last block has no blank line, and is no event.
-    assert_eq!(
-        events("data\n\ndata\ndata\n\ndata:"),
-        [event("", ""), event("", "\n")]
-    );
-    assert_eq!(
-        events("data:test\n\ndata: test\n\n"),
-        [event("", "test"), event("", "test")]
-    );
+    assert_eq!(events("data\n\ndata\ndata\n\ndata:"), [event("", ""), event("", "\n")]);
+    assert_eq!(events("data:test\n\ndata: test\n\n"), [event("", "test"), event("", "test")]);
 }
 
 #[test]
 fn events_have_names_and_need_data() {
-    assert_eq!(
-        events("event: a\ndata: 1\n\ndata: 2\n\n"),
-        [event("a", "1"), event("", "2")]
-    );
+    assert_eq!(events("event: a\ndata: 1\n\ndata: 2\n\n"), [event("a", "1"), event("", "2")]);
     assert_eq!(events("event: a\n\ndata: 2\n\n"), [event("", "2")]);
     assert_eq!(events("event: a\nevent: b\ndata: 1\n\n"), [event("b", "1")]);
-    assert_eq!(
-        events(&format!("event: {}\ndata: 1\n\n", "n".repeat(100))),
-        [event(&"n".repeat(64), "1")]
-    );
+    assert_eq!(events(&format!("event: {}\ndata: 1\n\n", "n".repeat(100))), [event(&"n".repeat(64), "1")]);
 }
 
 #[test]
 fn all_line_ends_and_the_byte_order_mark_are_understood() {
     for line in ["\n", "\r\n", "\r"] {
-        let stream =
-            format!("\u{feff}event: a{line}data: 1{line}data: 2{line}{line}data: 3{line}{line}");
-        assert_eq!(
-            events(&stream),
-            [event("a", "1\n2"), event("", "3")],
-            "{line:?}"
-        );
+        let stream = format!("\u{feff}event: a{line}data: 1{line}data: 2{line}{line}data: 3{line}{line}");
+        assert_eq!(events(&stream), [event("a", "1\n2"), event("", "3")], "{line:?}");
     }
     assert_eq!(events("\u{feff}\u{feff}data: 1\n\n"), []);
 }
 
 #[test]
 fn unknown_fields_and_comments_say_nothing() {
-    assert_eq!(
-        events(":ping\n\nretry: 10\n\nDATA: 1\n\ndatadatadata: 1\n\n data: 1\n\n"),
-        []
-    );
+    assert_eq!(events(":ping\n\nretry: 10\n\nDATA: 1\n\ndatadatadata: 1\n\n data: 1\n\n"), []);
 }
 
 #[test]
@@ -117,31 +80,17 @@ fn an_event_of_any_length_takes_no_memory() {
             length = event.bytes;
         }
     });
-    assert_eq!(
-        (length, parser.retained_bytes()),
-        (1_000_000, size_of::<Parser>())
-    );
+    assert_eq!((length, parser.retained_bytes()), (1_000_000, size_of::<Parser>()));
 }
 
 #[test]
 fn an_event_with_a_gap_is_cut_and_the_next_is_whole() {
     let mut parser = Parser::default();
     let (mut data, mut events) = (Vec::new(), Vec::new());
-    feed(
-        &mut parser,
-        b"event: a\ndata: {\"x\":",
-        &mut data,
-        &mut events,
-    );
+    feed(&mut parser, b"event: a\ndata: {\"x\":", &mut data, &mut events);
     parser.gap();
     feed(&mut parser, b"1}\n\ndata: 2\n\n", &mut data, &mut events);
-    assert_eq!(
-        events,
-        [
-            ("a".to_owned(), "{\"x\":1}".to_owned(), true),
-            (String::new(), "2".to_owned(), false)
-        ]
-    );
+    assert_eq!(events, [("a".to_owned(), "{\"x\":1}".to_owned(), true), (String::new(), "2".to_owned(), false)]);
 }
 
 proptest! {

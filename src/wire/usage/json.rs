@@ -50,35 +50,19 @@ enum Place {
 impl Tokenizer {
     /// At the start of a document.
     pub(super) fn new() -> Self {
-        Self {
-            place: Place::Outside,
-            depth: 0,
-            keys: [Key::Other; LEVELS],
-            text: Vec::new(),
-            longer: false,
-            pending: false,
-        }
+        Self { place: Place::Outside, depth: 0, keys: [Key::Other; LEVELS], text: Vec::new(), longer: false, pending: false }
     }
 
     /// In the middle of a document, `depth` levels deep, perhaps inside a text.
     pub(super) fn resumed(depth: usize, in_text: bool) -> Self {
         let place = if in_text { Place::Text } else { Place::Outside };
-        Self {
-            place,
-            depth,
-            keys: [Key::Unknown; LEVELS],
-            longer: in_text,
-            ..Self::new()
-        }
+        Self { place, depth, keys: [Key::Unknown; LEVELS], longer: in_text, ..Self::new() }
     }
 
     /// Back to the start of a document.
     pub(super) fn reset(&mut self) {
         self.text.clear();
-        *self = Self {
-            text: std::mem::take(&mut self.text),
-            ..Self::new()
-        };
+        *self = Self { text: std::mem::take(&mut self.text), ..Self::new() };
     }
 
     /// Reads bytes and tells the values they complete, with the keys that lead to them.
@@ -94,11 +78,7 @@ impl Tokenizer {
                     if let Some(end) = end {
                         taken += 1;
                         self.pending = rest[end] == b'"';
-                        self.place = if self.pending {
-                            Place::Outside
-                        } else {
-                            Place::Escape
-                        };
+                        self.place = if self.pending { Place::Outside } else { Place::Escape };
                     }
                 }
                 Place::Escape => {
@@ -122,16 +102,13 @@ impl Tokenizer {
                         let value = value << 4 | digit as u16;
                         self.place = Place::Unicode(digits + 1, value);
                         if digits == 3 {
-                            let character = char::from_u32(u32::from(value))
-                                .unwrap_or(char::REPLACEMENT_CHARACTER);
+                            let character = char::from_u32(u32::from(value)).unwrap_or(char::REPLACEMENT_CHARACTER);
                             self.keep(character.encode_utf8(&mut [0; 4]).as_bytes());
                             self.place = Place::Text;
                         }
                     }
                 },
-                Place::Bare
-                    if first.is_ascii_alphanumeric() || matches!(first, b'-' | b'+' | b'.') =>
-                {
+                Place::Bare if first.is_ascii_alphanumeric() || matches!(first, b'-' | b'+' | b'.') => {
                     self.keep(&[first]);
                 }
                 Place::Bare => {
@@ -154,11 +131,7 @@ impl Tokenizer {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => {}
             b':' if std::mem::take(&mut self.pending) => {
-                let key = if self.longer {
-                    Key::Other
-                } else {
-                    Key::of(&self.text)
-                };
+                let key = if self.longer { Key::Other } else { Key::of(&self.text) };
                 if let Some(current) = self.keys.get_mut(self.depth) {
                     *current = key;
                 }

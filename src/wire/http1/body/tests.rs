@@ -4,20 +4,14 @@ use super::*;
 fn read(framing: Framing, pieces: &[&[u8]]) -> (Vec<u8>, usize, Body) {
     let mut body = Body::new(framing);
     let mut content = Vec::new();
-    let taken = pieces
-        .iter()
-        .map(|piece| body.feed(piece, &mut |data| content.extend_from_slice(data)))
-        .sum();
+    let taken = pieces.iter().map(|piece| body.feed(piece, &mut |data| content.extend_from_slice(data))).sum();
     (content, taken, body)
 }
 
 #[test]
 fn a_length_ends_a_body_exactly() {
     let (content, taken, body) = read(Framing::Length(5), &[b"abc", b"defg"]);
-    assert_eq!(
-        (content.as_slice(), taken, body.is_done()),
-        (&b"abcde"[..], 5, true)
-    );
+    assert_eq!((content.as_slice(), taken, body.is_done()), (&b"abcde"[..], 5, true));
     assert!(Body::new(Framing::Length(0)).is_done());
 }
 
@@ -25,10 +19,7 @@ fn a_length_ends_a_body_exactly() {
 fn chunks_are_taken_out_of_their_framing() {
     let wire = b"3\r\nabc\r\n0A ;x=\"\r\"\r\n0123456789\r\n000\r\na: b\r\n\r\nGET";
     let (content, taken, body) = read(Framing::Chunked, &[wire]);
-    assert_eq!(
-        (content.as_slice(), taken),
-        (&b"abc0123456789"[..], wire.len() - 3)
-    );
+    assert_eq!((content.as_slice(), taken), (&b"abc0123456789"[..], wire.len() - 3));
     assert!(body.is_done());
     let bytewise: Vec<&[u8]> = wire.chunks(1).collect();
     assert_eq!(read(Framing::Chunked, &bytewise).0, content);
@@ -36,14 +27,7 @@ fn chunks_are_taken_out_of_their_framing() {
 
 #[test]
 fn broken_chunks_lose_the_framing() {
-    for wire in [
-        &b"xyz\r\n"[..],
-        b"\r\n",
-        b"11111111111111111\r\n",
-        b"3\r\nabcd\r\n",
-        b"-1\r\n",
-        b";a=b\r\n",
-    ] {
+    for wire in [&b"xyz\r\n"[..], b"\r\n", b"11111111111111111\r\n", b"3\r\nabcd\r\n", b"-1\r\n", b";a=b\r\n"] {
         assert!(read(Framing::Chunked, &[wire]).2.is_lost(), "{wire:?}");
     }
 }
@@ -90,14 +74,7 @@ fn gaps_are_stepped_over_where_the_framing_allows_it() {
 
 #[test]
 fn calls_of_whole_chunks_are_told_from_others() {
-    let cut = |head, skipped, tail| {
-        holds_whole_chunks(Chunk {
-            at: 0,
-            head,
-            skipped,
-            tail,
-        })
-    };
+    let cut = |head, skipped, tail| holds_whole_chunks(Chunk { at: 0, head, skipped, tail });
     assert!(cut(b"3\r\nabc\r\n", 0, b""));
     assert!(cut(b"3\r\nabc\r\n1\r\na\r\n0\r\n\r\n", 0, b""));
     assert!(cut(b"64\r\nabc", 90, b"vwxyz12\r\n"));

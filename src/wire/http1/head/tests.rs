@@ -14,11 +14,7 @@ fn a_head_ends_at_its_blank_line_in_any_split() {
                 break;
             }
         }
-        assert_eq!(
-            (taken, progress),
-            (wire.len() - 6, Progress::Complete),
-            "pieces of {size}"
-        );
+        assert_eq!((taken, progress), (wire.len() - 6, Progress::Complete), "pieces of {size}");
     }
 }
 
@@ -36,20 +32,14 @@ fn what_follows_a_gap_is_a_head_only_while_its_lines_are_fields() {
     let mut collector = Collector::default();
     collector.feed(b"HTTP/1.1 200 OK\r\na: b\r\nc: d");
     collector.gap();
-    assert_eq!(
-        collector.feed(b"ddd\r\ne: f\r\n\r\n"),
-        (13, Progress::Complete)
-    );
+    assert_eq!(collector.feed(b"ddd\r\ne: f\r\n\r\n"), (13, Progress::Complete));
     let head = response(collector.bytes(), true).expect("a head");
     assert_eq!((head.status, head.cut), (200, true));
 
     let mut collector = Collector::default();
     collector.feed(b"HTTP/1.1 200 OK\r\n");
     collector.gap();
-    assert_eq!(
-        collector.feed(b"rest of a text\n  \"more\": of it\n\n").1,
-        Progress::Hopeless
-    );
+    assert_eq!(collector.feed(b"rest of a text\n  \"more\": of it\n\n").1, Progress::Hopeless);
 }
 
 #[test]
@@ -65,25 +55,17 @@ fn more_fields_than_are_read_leave_a_head_that_is_cut() {
 
 #[test]
 fn paths_lose_their_queries_and_what_is_too_long() {
-    let path = |target: &str| {
-        request(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(), false).map(|head| head.path)
-    };
+    let path = |target: &str| request(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes(), false).map(|head| head.path);
     assert_eq!(path("/a?b=c").as_deref(), Some("/a"));
     assert_eq!(path("/?b=c").as_deref(), Some("/"));
     assert_eq!(path("*").as_deref(), Some("*"));
     assert_eq!(path("http://a?b").as_deref(), Some("/"));
-    assert_eq!(
-        path(&format!("/{}", "é".repeat(2000))).map_or(0, |path| path.len()),
-        PATH_LIMIT - 1
-    );
+    assert_eq!(path(&format!("/{}", "é".repeat(2000))).map_or(0, |path| path.len()), PATH_LIMIT - 1);
 }
 
 #[test]
 fn hosts_are_lower_case_names_or_nothing() {
-    assert_eq!(
-        host_name(b" API.OpenAI.com:443 ").as_deref(),
-        Some("api.openai.com:443")
-    );
+    assert_eq!(host_name(b" API.OpenAI.com:443 ").as_deref(), Some("api.openai.com:443"));
     assert_eq!(host_name(b"[::1]:8000").as_deref(), Some("[::1]:8000"));
     assert_eq!(host_name(b"user:secret@a").as_deref(), Some("a"));
     assert_eq!(host_name(b"a b"), None);

@@ -38,24 +38,20 @@ struct Call {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let skipped =
-        prop_oneof![4 => Just(0), 2 => 0..3000_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
+    let skipped = prop_oneof![4 => Just(0), 2 => 0..3000_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
     let end = proptest::bool::weighted(0.02);
-    (any::<bool>(), hostile(), skipped, hostile(), end).prop_map(
-        |(request, head, skipped, tail, end)| Call {
-            direction: if request { Request } else { Response },
-            head,
-            skipped,
-            tail,
-            end,
-        },
-    )
+    (any::<bool>(), hostile(), skipped, hostile(), end).prop_map(|(request, head, skipped, tail, end)| Call {
+        direction: if request { Request } else { Response },
+        head,
+        skipped,
+        tail,
+        end,
+    })
 }
 
 /// What must be true of any sequence of facts: each exchange runs through its stages at most once, and in order.
 fn is_orderly(facts: &[Fact]) -> Result<(), TestCaseError> {
-    let (mut begun, mut ended, mut head_told, mut request_ended) =
-        (0, 0, 0, std::collections::HashSet::new());
+    let (mut begun, mut ended, mut head_told, mut request_ended) = (0, 0, 0, std::collections::HashSet::new());
     for fact in facts {
         match fact {
             Fact::RequestStarted { exchange, .. } => {
@@ -195,11 +191,7 @@ fn framed(body: Vec<u8>) -> impl Strategy<Value = (String, Vec<u8>)> {
             framed.extend_from_slice(b"\r\n");
             rest = after;
         }
-        framed.extend_from_slice(if trailer {
-            b"0\r\nx-trailer: 1\r\n\r\n"
-        } else {
-            b"0\r\n\r\n"
-        });
+        framed.extend_from_slice(if trailer { b"0\r\nx-trailer: 1\r\n\r\n" } else { b"0\r\n\r\n" });
         ("transfer-encoding: chunked\r\n".to_owned(), framed)
     })
 }
@@ -209,9 +201,7 @@ fn exchange() -> impl Strategy<Value = Exchange> {
         Just(Vec::new()),
         proptest::collection::vec(any::<u8>(), 1..200),
         "[a-z\\\\\"\n ]{0,80}".prop_map(|prompt| {
-            serde_json::json!({"messages": [{"content": prompt}], "model": "m1", "stream": true})
-                .to_string()
-                .into_bytes()
+            serde_json::json!({"messages": [{"content": prompt}], "model": "m1", "stream": true}).to_string().into_bytes()
         }),
     ];
     let received = prop_oneof![
@@ -230,28 +220,27 @@ fn exchange() -> impl Strategy<Value = Exchange> {
             (body.into_bytes(), "text/event-stream; charset=utf-8", count)
         }),
     ];
-    (sent, received, 0..3_usize)
-        .prop_flat_map(|(sent, (received, kind, events), interims)| {
-            let (sent_length, received_length) = (sent.len() as u64, received.len() as u64);
-            (framed(sent), framed(received)).prop_map(move |((sent_field, sent), (received_field, received))| Exchange {
-                request: [
-                    format!("POST /a?b HTTP/1.1\r\nhost: c\r\ncontent-type: application/json\r\n{sent_field}\r\n").into_bytes(),
-                    sent,
-                ]
-                .concat(),
-                answer: [
-                    b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(interims),
-                    format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n{received_field}\r\n").into_bytes(),
-                    received,
-                ]
-                .concat(),
-                sent: sent_length,
-                received: received_length,
-                interims,
-                events,
-                has_body: received_length > 0,
-            })
+    (sent, received, 0..3_usize).prop_flat_map(|(sent, (received, kind, events), interims)| {
+        let (sent_length, received_length) = (sent.len() as u64, received.len() as u64);
+        (framed(sent), framed(received)).prop_map(move |((sent_field, sent), (received_field, received))| Exchange {
+            request: [
+                format!("POST /a?b HTTP/1.1\r\nhost: c\r\ncontent-type: application/json\r\n{sent_field}\r\n").into_bytes(),
+                sent,
+            ]
+            .concat(),
+            answer: [
+                b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n".repeat(interims),
+                format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n{received_field}\r\n").into_bytes(),
+                received,
+            ]
+            .concat(),
+            sent: sent_length,
+            received: received_length,
+            interims,
+            events,
+            has_body: received_length > 0,
         })
+    })
 }
 
 /// Plays exchanges one after the other, each direction in calls of these sizes.
@@ -265,9 +254,7 @@ fn play(exchanges: &[Exchange], splits: &[usize]) -> Vec<Fact> {
             let mut rest = &bytes[..];
             while let (false, Some(&size)) = (rest.is_empty(), splits.next()) {
                 let (piece, after) = rest.split_at(size.min(rest.len()));
-                connection.feed(direction, Chunk::whole(at, piece), &mut |fact| {
-                    facts.push(fact)
-                });
+                connection.feed(direction, Chunk::whole(at, piece), &mut |fact| facts.push(fact));
                 rest = after;
                 at += 1;
             }
@@ -281,19 +268,11 @@ fn without_times(facts: &[Fact]) -> Vec<String> {
     let mut events = false;
     let kept = facts.iter().filter(|fact| {
         if let Fact::ResponseHead { head, .. } = fact {
-            events =
-                head.fields.message.content_type == crate::wire::headers::ContentType::EventStream;
+            events = head.fields.message.content_type == crate::wire::headers::ContentType::EventStream;
         }
         events || !matches!(fact, Fact::Content { .. })
     });
-    kept.map(|fact| {
-        brief_one(fact)
-            .split(" @")
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    })
-    .collect()
+    kept.map(|fact| brief_one(fact).split(" @").next().unwrap_or_default().to_owned()).collect()
 }
 
 fn bodies(facts: &[Fact]) -> Vec<(Option<RequestBody>, Option<ResponseBody>)> {
@@ -313,18 +292,12 @@ fn expected(exchanges: &[Exchange]) -> Vec<String> {
         facts.push(format!("{number} POST /a"));
         facts.push(format!("{number} request ended {}", exchange.sent));
         facts.push(format!("{number} response started"));
-        facts.extend(std::iter::repeat_n(
-            format!("{number} interim 103"),
-            exchange.interims,
-        ));
+        facts.extend(std::iter::repeat_n(format!("{number} interim 103"), exchange.interims));
         facts.push(format!("{number} status 200"));
         if exchange.has_body {
             facts.push(format!("{number} first content"));
         }
-        facts.extend(std::iter::repeat_n(
-            format!("{number} content"),
-            exchange.events.saturating_sub(1) as usize,
-        ));
+        facts.extend(std::iter::repeat_n(format!("{number} content"), exchange.events.saturating_sub(1) as usize));
         facts.push(format!("{number} response ended {}", exchange.received));
     }
     facts
