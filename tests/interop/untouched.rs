@@ -58,7 +58,7 @@ fn the_openai_client_writes_and_sends_the_same() {
 fn an_autogen_agent_writes_and_sends_the_same() {
     let Some(app) = App::new("autogen_agent.py") else { return };
     let answer = |request: &Request| {
-        let asks = request.number % 2 == 0;
+        let asks = request.number.is_multiple_of(2);
         if asks { tool_call("lookup", &json!({"key": "42"})) } else { completion("Here.", 9, 2) }
     };
     let server = Router::new().route(CHAT, answer).route("/lookup", |_| found()).start();
