@@ -4,7 +4,7 @@
 //! a bomb) ends the decoder quietly: bodies are read for facts only, so there are just no more of them.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use super::headers::ContentEncoding;
 
@@ -14,8 +14,10 @@ const STEP: usize = 1024;
 const OUTPUT_LIMIT: usize = 512 * 1024;
 /// Largest window that is accepted, in bytes, as RFC 9659 limits it for zstd.
 const WINDOW_LIMIT: u64 = 8 * 1024 * 1024;
-/// Most bytes of a zstd frame that wait for their block to be complete: a header and a block of 128 KiB.
-const BLOCK_LIMIT: usize = 128 * 1024 + 64;
+/// Largest zstd block, in bytes (RFC 8878, 3.1.1.2.4): so much waits until it is complete, and so much comes out of it.
+const BLOCK_LIMIT: usize = 128 * 1024;
+/// Most zstd blocks in one step; the small ones of a stream that is flushed after each event stay below it.
+const BLOCKS_A_STEP: usize = 64;
 
 /// Decompresses one body.
 pub struct Decoder {
@@ -42,8 +44,8 @@ struct Zstd {
     frame: ruzstd::decoding::FrameDecoder,
     /// Input that is no whole block yet.
     waiting: Vec<u8>,
-    in_frame: bool,
-    output: Output,
+    /// Inside a frame; its blocks follow, and a checksum if `true`.
+    checksum: Option<bool>,
 }
 
 impl Decoder {
@@ -67,7 +69,10 @@ impl Decoder {
             if let Codec::Fresh(encoding) = self.codec {
                 self.codec = Codec::begin(encoding, step[0]);
             }
-            let written = self.codec.write(step);
+            let written = match &mut self.codec {
+                Codec::Zstd(zstd) => zstd.write(step, plain),
+                codec => codec.write(step),
+            };
             // What came out before an error is true.
             if let Some(output) = self.codec.output() {
                 if !output.0.is_empty() {
@@ -96,11 +101,20 @@ impl Decoder {
         matches!(self.codec, Codec::GivenUp)
     }
 
+    /// Whether what goes in comes out at once. Zstd's window holds it back.
+    #[must_use]
+    pub const fn is_timely(&self) -> bool {
+        !matches!(
+            self.codec,
+            Codec::GivenUp | Codec::Zstd(_) | Codec::Fresh(ContentEncoding::Zstd)
+        )
+    }
+
     /// Bytes held on the heap, as far as they are known; windows are not counted.
     #[cfg(test)]
     pub(super) fn retained_bytes(&self) -> usize {
         match &self.codec {
-            Codec::Zstd(zstd) => zstd.waiting.capacity() + zstd.output.0.capacity(),
+            Codec::Zstd(zstd) => zstd.waiting.capacity(),
             Codec::Gzip(codec) => codec.get_ref().0.capacity(),
             Codec::Zlib(codec) => codec.get_ref().0.capacity(),
             Codec::Deflate(codec) => codec.get_ref().0.capacity(),
@@ -159,8 +173,7 @@ impl Codec {
             Self::Zlib(codec) => through(codec, bytes),
             Self::Deflate(codec) => through(codec, bytes),
             Self::Brotli(codec) => through(codec, bytes),
-            Self::Zstd(codec) => codec.write(bytes),
-            Self::Identity | Self::Fresh(_) | Self::GivenUp => Ok(()),
+            Self::Zstd(_) | Self::Identity | Self::Fresh(_) | Self::GivenUp => Ok(()),
         }
     }
 
@@ -170,8 +183,7 @@ impl Codec {
             Self::Zlib(codec) => Some(codec.get_mut()),
             Self::Deflate(codec) => Some(codec.get_mut()),
             Self::Brotli(codec) => Some(codec.get_mut()),
-            Self::Zstd(codec) => Some(&mut codec.output),
-            Self::Identity | Self::Fresh(_) | Self::GivenUp => None,
+            Self::Zstd(_) | Self::Identity | Self::Fresh(_) | Self::GivenUp => None,
         }
     }
 }
@@ -208,46 +220,74 @@ impl Zstd {
         Self {
             frame: ruzstd::decoding::FrameDecoder::new(),
             waiting: Vec::new(),
-            in_frame: false,
-            output: Output::default(),
+            checksum: None,
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], plain: &mut impl FnMut(&[u8])) -> io::Result<()> {
         self.waiting.extend_from_slice(bytes);
+        let mut at = 0;
+        let mut blocks = 0;
         loop {
-            if !self.in_frame {
-                match frame_header(&self.waiting)? {
-                    None => return Ok(()),
-                    Some(length) => {
-                        self.frame
-                            .init(&self.waiting[..length])
-                            .map_err(io::Error::other)?;
-                        self.waiting.drain(..length);
-                        self.in_frame = true;
-                    }
+            let rest = &self.waiting[at..];
+            // The decoder gets whole headers and whole blocks only: it does not go on after half of one.
+            let Some(checksum) = self.checksum else {
+                let Some(length) = frame_header(rest)? else {
+                    break;
+                };
+                self.frame.init(&rest[..length]).map_err(io::Error::other)?;
+                self.checksum = Some(rest[4] & 4 != 0);
+                at += length;
+                continue;
+            };
+            let Some(block) = block_length(rest, checksum)?.and_then(|length| rest.get(..length))
+            else {
+                break;
+            };
+            blocks += 1;
+            if blocks > BLOCKS_A_STEP {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            let strategy = ruzstd::decoding::BlockDecodingStrategy::UptoBlocks(1);
+            let finished = self
+                .frame
+                .decode_blocks(block, strategy)
+                .map_err(io::Error::other)?;
+            at += block.len();
+            let mut piece = [0; 4096];
+            loop {
+                match self.frame.read(&mut piece)? {
+                    0 => break,
+                    length => plain(&piece[..length]),
                 }
             }
-            let mut plain = [0; 8 * 1024];
-            let (read, written) = self
-                .frame
-                .decode_from_to(&self.waiting, &mut plain)
-                .map_err(io::Error::other)?;
-            self.output.write_all(&plain[..written])?;
-            self.waiting.drain(..read);
-            if self.frame.is_finished() && self.frame.can_collect() == 0 {
-                self.in_frame = false;
-                if self.waiting.is_empty() {
-                    return Ok(());
-                }
-            } else if read == 0 && written == 0 {
-                return match self.waiting.len() > BLOCK_LIMIT {
-                    true => Err(io::ErrorKind::InvalidData.into()),
-                    false => Ok(()),
-                };
+            if finished {
+                self.checksum = None;
             }
         }
+        self.waiting.drain(..at);
+        self.waiting.shrink_to(BLOCK_LIMIT / 8);
+        Ok(())
     }
+}
+
+/// The length of a zstd block with its header (RFC 8878, 3.1.1.2) and the frame's checksum where one follows; `None` while
+/// that is not known.
+fn block_length(bytes: &[u8], checksum: bool) -> io::Result<Option<usize>> {
+    let &[first, second, third, ..] = bytes else {
+        return Ok(None);
+    };
+    let header = usize::from(first) | usize::from(second) << 8 | usize::from(third) << 16;
+    let size = header >> 3;
+    let content = match header >> 1 & 3 {
+        _ if size > BLOCK_LIMIT => return Err(io::ErrorKind::InvalidData.into()),
+        // One byte, many times.
+        1 => 1,
+        0 | 2 => size,
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    };
+    let last = header & 1 == 1;
+    Ok(Some(3 + content + if checksum && last { 4 } else { 0 }))
 }
 
 /// The length of a zstd frame's header (RFC 8878, 3.1.1), `None` while it is not complete. Fails on other data and on windows

@@ -45,7 +45,9 @@ impl<'a> Chunk<'a> {
     /// How many bytes the call moved.
     #[must_use]
     pub const fn len(&self) -> u64 {
-        self.head.len() as u64 + self.skipped + self.tail.len() as u64
+        (self.head.len() as u64)
+            .saturating_add(self.skipped)
+            .saturating_add(self.tail.len() as u64)
     }
 
     /// Whether the call moved nothing.

@@ -125,8 +125,10 @@ impl Parser {
     pub fn gap(&mut self) {
         self.mark = BOM.len();
         self.after_cr = false;
+        if self.place == Place::Value(Value::Name) {
+            self.name.clear();
+        }
         self.place = Place::Value(Value::Data);
-        self.name.clear();
         self.has_data = true;
         self.cut = true;
     }

@@ -76,6 +76,8 @@ struct Seen {
     choices: bool,
     error: bool,
     generated: bool,
+    /// Something that could have been generated is there, and empty.
+    empty: bool,
 }
 
 impl Reader {
@@ -142,16 +144,16 @@ impl Reader {
 
     /// Ends the document and says what it said. The next bytes begin another one.
     pub fn finish(&mut self) -> Facts {
-        self.finish_as(&[])
+        self.finish_as(&[], false)
     }
 
     /// Ends the document of an event, and judges by its kind whether the event carries something generated. Vocabularies
     /// that are not known are taken to carry something in every event.
     pub fn finish_event(&mut self, event: Event<'_>) -> Facts {
-        self.finish_as(event.name)
+        self.finish_as(event.name, event.cut)
     }
 
-    fn finish_as(&mut self, name: &[u8]) -> Facts {
+    fn finish_as(&mut self, name: &[u8], cut: bool) -> Facts {
         // A number at the very end of a document is only complete with it.
         match self.tail.take() {
             None => {
@@ -189,10 +191,10 @@ impl Reader {
                 _ if kind.starts_with(b"response.") => Some(kind.ends_with(b".delta")),
                 _ => None,
             };
-            kind_says.unwrap_or(if seen.choices {
-                seen.generated
-            } else {
-                !seen.error
+            kind_says.unwrap_or(match seen.choices {
+                // What was not seen may have been something.
+                true => seen.generated || (cut && !seen.empty),
+                false => !seen.error && !seen.empty,
             })
         };
         facts
@@ -250,10 +252,13 @@ impl Seen {
                     }
                 }
             }
-            ([Key::Error], Value::Text(_)) => self.error = true,
+            ([Key::Error], Value::Text(_) | Value::Open) => self.error = true,
             ([Key::Choices, rest @ ..], value) => {
                 self.choices = true;
-                self.generated |= is_generated(rest, value);
+                self.choice(rest, value);
+            }
+            ([.., Key::Delta, Key::Content], value) if path.contains(&Key::Unknown) => {
+                self.choice(&[Key::Item, Key::Delta, Key::Content], value);
             }
             (_, Value::Bare(bare)) => match tokens(path) {
                 Some(Key::Input) => {
@@ -269,15 +274,18 @@ impl Seen {
     }
 }
 
-/// Whether a value inside `choices` is something that was generated.
-fn is_generated(path: &[Key], value: Value<'_>) -> bool {
-    let filled = !matches!(value, Value::Text(b"") | Value::Bare(b"null"));
-    match path {
-        [Key::Item, Key::Text] | [Key::Item, Key::Delta, Key::Content, ..] => {
-            filled && matches!(value, Value::Text(_))
+impl Seen {
+    /// A value inside `choices`.
+    fn choice(&mut self, path: &[Key], value: Value<'_>) {
+        match (path, value) {
+            ([Key::Item, Key::Text | Key::Delta, ..], Value::Text(b"")) => self.empty = true,
+            (
+                [Key::Item, Key::Text] | [Key::Item, Key::Delta, Key::Content, ..],
+                Value::Text(_),
+            )
+            | ([Key::Item, Key::Delta, Key::Calls, _, ..], _) => self.generated = true,
+            _ => {}
         }
-        [Key::Item, Key::Delta, Key::Calls, _, ..] => true,
-        _ => false,
     }
 }
 

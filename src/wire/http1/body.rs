@@ -2,6 +2,8 @@
 
 use memchr::memchr;
 
+use crate::wire::Chunk;
+
 /// Longest chunk extension or trailer section that is followed, in bytes.
 const LINE_LIMIT: u32 = 64 * 1024;
 
@@ -59,6 +61,14 @@ impl Body {
             Framing::ToEnd => State::ToEnd,
         };
         Self { state, bytes: 0 }
+    }
+
+    /// A chunked body that goes on with a chunk's size, after `bytes` of content.
+    pub(super) const fn resumed(bytes: u64) -> Self {
+        Self {
+            bytes,
+            ..Self::new(Framing::Chunked)
+        }
     }
 
     /// Content bytes so far.
@@ -200,6 +210,43 @@ impl Body {
             }
         }
     }
+}
+
+/// Whether a call holds whole chunks and nothing else, as servers write them: there a body whose framing was lost can be
+/// followed again.
+pub(super) fn holds_whole_chunks(chunk: Chunk<'_>) -> bool {
+    let mut at = 0;
+    while at < chunk.len() {
+        let (mut size, mut digits) = (0_u64, 0);
+        // Seven digits: 256 MiB, more than one call moves.
+        while let Some(digit) = byte_at(chunk, at)
+            .and_then(|byte| (byte as char).to_digit(16))
+            .filter(|_| digits < 7)
+        {
+            size = size << 4 | u64::from(digit);
+            digits += 1;
+            at += 1;
+        }
+        let line_end =
+            |at| byte_at(chunk, at) == Some(b'\r') && byte_at(chunk, at + 1) == Some(b'\n');
+        if digits == 0 || !line_end(at) || !line_end(at + 2 + size) {
+            return false;
+        }
+        at += size + 4;
+    }
+    true
+}
+
+/// The byte at a place in a call, where it was kept.
+fn byte_at(chunk: Chunk<'_>, at: u64) -> Option<u8> {
+    let head = chunk.head.len() as u64;
+    if at < head {
+        return chunk.head.get(usize::try_from(at).ok()?).copied();
+    }
+    chunk
+        .tail
+        .get(usize::try_from(at.checked_sub(head.saturating_add(chunk.skipped))?).ok()?)
+        .copied()
 }
 
 fn after_size(size: u64, digits: u8, byte: u8) -> State {

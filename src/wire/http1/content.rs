@@ -135,7 +135,7 @@ impl ResponseContent {
     }
 
     fn pieces(&mut self, before: u64) -> u64 {
-        if matches!(self.form, Form::Events(..) | Form::Lines(_)) && !self.decoder.has_given_up() {
+        if matches!(self.form, Form::Events(..) | Form::Lines(_)) && self.decoder.is_timely() {
             return self.facts.events - before;
         }
         u64::from(!std::mem::replace(&mut self.told, true))

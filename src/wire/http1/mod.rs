@@ -182,6 +182,9 @@ impl Connection {
 
     /// The direction ended (FIN, close) at `at`. Bodies that last to the end of the connection end here; others that have
     /// not ended are told as incomplete.
+    ///
+    /// This is the sender's end. A client that closes has not seen the server's: ending [`Direction::Response`] for it would
+    /// tell a body that lasts to the end of the connection as complete.
     pub fn end(&mut self, direction: Direction, at: u64, tell: &mut impl FnMut(Fact)) {
         match direction {
             Direction::Request => self.end_requests(at, tell),

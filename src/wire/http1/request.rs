@@ -95,10 +95,6 @@ impl Connection {
         while !rest.is_empty() {
             let taken = match &mut self.requests.state {
                 State::Opaque | State::Waiting => rest.len(),
-                State::Idle if self.responses.is_opaque() => {
-                    self.request_is_not_http(at, tell);
-                    rest.len()
-                }
                 State::Idle if matches!(rest[0], b'\r' | b'\n') => 1,
                 State::Idle => {
                     self.requests.head.clear();
@@ -119,7 +115,7 @@ impl Connection {
                     taken
                 }
                 State::Lost(lost) => {
-                    lost.bytes += rest.len() as u64;
+                    lost.bytes = lost.bytes.saturating_add(rest.len() as u64);
                     if let Some(content) = &mut lost.content {
                         content.data(rest);
                     }
@@ -209,8 +205,9 @@ impl Connection {
             head: Box::new(head),
         });
         let framing = match message.content_length {
-            _ if !end_seen || message.unframed => None,
+            _ if !end_seen => None,
             _ if message.chunked => Some(Framing::Chunked),
+            _ if message.unframed => None,
             Some(length) => Some(Framing::Length(length)),
             // The field may stand in what is missing.
             None if cut && !bodyless => None,

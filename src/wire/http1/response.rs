@@ -1,6 +1,6 @@
 //! The server's direction.
 
-use super::body::{Body, Framing};
+use super::body::{self, Body, Framing};
 use super::content::ResponseContent;
 use super::head::{self, Collector, Progress, Start};
 use super::request::ends_chunked;
@@ -72,6 +72,15 @@ impl Connection {
     }
 
     fn response_call_begins(&mut self, chunk: Chunk<'_>, tell: &mut impl FnMut(Fact)) {
+        if let State::Lost(lost) = &self.responses.state
+            && lost.chunked
+            && body::holds_whole_chunks(chunk)
+            && let State::Lost(lost) = std::mem::take(&mut self.responses.state)
+        {
+            let Lost { content, bytes, .. } = *lost;
+            let body = Body::resumed(bytes);
+            self.responses.state = State::Body(Box::new(Reading { body, content }));
+        }
         // Where an answer's end is unknown and another one is due, a call that begins like an answer is that one.
         let unknown_end = match &mut self.responses.state {
             State::Lost(lost) => {
@@ -122,7 +131,7 @@ impl Connection {
                     taken
                 }
                 State::Lost(lost) => {
-                    lost.bytes += rest.len() as u64;
+                    lost.bytes = lost.bytes.saturating_add(rest.len() as u64);
                     let pieces = lost.content.data(rest);
                     self.tell_content(at, pieces, tell);
                     rest.len()

@@ -11,13 +11,15 @@ const LEVELS: usize = 8;
 /// Longest text that is kept, in bytes. A longer one is cut, and no key.
 const TEXT_LIMIT: usize = 128;
 
-/// A scalar.
+/// A scalar, or the beginning of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value<'a> {
     /// A text without its escapes, cut to 128 bytes.
     Text(&'a [u8]),
     /// A number, `true`, `false` or `null` as it stands.
     Bare(&'a [u8]),
+    /// An object or array begins.
+    Open,
 }
 
 /// Splits JSON into values.
@@ -171,6 +173,9 @@ impl Tokenizer {
                 }
                 match byte {
                     b'{' | b'[' => {
+                        if let Some(path) = self.keys.get(1..=self.depth) {
+                            tell(path, Value::Open);
+                        }
                         self.depth = self.depth.saturating_add(1);
                         if let Some(current) = self.keys.get_mut(self.depth) {
                             *current = if byte == b'[' { Key::Item } else { Key::Other };

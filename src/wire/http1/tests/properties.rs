@@ -38,7 +38,8 @@ struct Call {
 }
 
 fn call() -> impl Strategy<Value = Call> {
-    let skipped = prop_oneof![4 => Just(0), 2 => 0..3000_u64, 1 => any::<u64>().prop_map(|length| length >> 1)];
+    let skipped =
+        prop_oneof![4 => Just(0), 2 => 0..3000_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
     let end = proptest::bool::weighted(0.02);
     (any::<bool>(), hostile(), skipped, hostile(), end).prop_map(
         |(request, head, skipped, tail, end)| Call {
@@ -126,6 +127,40 @@ proptest! {
             is_orderly(&split)?;
             prop_assert_eq!(&bodies(&split), &all);
         }
+    }
+
+    #[test]
+    fn exchanges_stay_paired_whatever_was_not_kept_of_their_bodies(
+        exchanges in proptest::collection::vec(exchange(), 1..6),
+        size in 20..300_usize,
+        kept in (0..40_usize, 0..40_usize),
+    ) {
+        let mut connection = Connection::new();
+        let mut facts = Vec::new();
+        for exchange in &exchanges {
+            for (direction, bytes) in [(Request, &exchange.request), (Response, &exchange.answer)] {
+                // Heads are kept whole.
+                let body = bytes.windows(4).enumerate().filter(|(_, window)| window == b"\r\n\r\n");
+                let head = body.map(|(at, _)| at + 4).nth(if direction == Request { 0 } else { exchange.interims });
+                let first = head.unwrap_or(bytes.len()) + kept.0;
+                let mut calls = vec![&bytes[..bytes.len().min(first + size)]];
+                calls.extend(bytes[calls[0].len()..].chunks(size));
+                for (index, call) in calls.into_iter().enumerate() {
+                    let from = call.len().min(if index == 0 { first } else { kept.0 });
+                    let to = call.len() - kept.1.min(call.len() - from);
+                    let chunk = Chunk { at: 0, head: &call[..from], skipped: (to - from) as u64, tail: &call[to..] };
+                    connection.feed(direction, chunk, &mut |fact| facts.push(fact));
+                }
+            }
+        }
+        connection.end(Response, 0, &mut |fact| facts.push(fact));
+        is_orderly(&facts)?;
+        let count = |wanted: fn(&Fact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
+        prop_assert_eq!(count(|fact| matches!(fact, Fact::RequestHead { head, .. } if !head.cut)), exchanges.len());
+        prop_assert_eq!(count(|fact| matches!(fact, Fact::RequestEnded { .. })), exchanges.len());
+        prop_assert_eq!(count(|fact| matches!(fact, Fact::ResponseHead { head, .. } if head.status == 200 && !head.cut)), exchanges.len());
+        prop_assert_eq!(count(|fact| matches!(fact, Fact::ResponseEnded { .. })), exchanges.len());
+        prop_assert_eq!(count(|fact| matches!(fact, Fact::NotHttp { .. })), 0);
     }
 }
 
