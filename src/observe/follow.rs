@@ -155,8 +155,10 @@ impl Observer {
         self.stop();
         let mut state = self.shared.state();
         let since = monotonic();
+        // What is over by now was over then; what ends from here on outlived the run.
+        state.round(Some(ended));
         loop {
-            state.round(Some(ended));
+            state.round(None);
             if state.followed.iter().all(|followed| followed.ring.is_none()) || since.elapsed() >= grace {
                 break;
             }

@@ -201,7 +201,10 @@ pub(super) fn attempt_of_lookup(
     let named = peer::name_of_host(&shared.naming, &pending.name);
     let mut timeline = Timeline::new(pending.start.min(at));
     timeline.push(Phase::Dns, at);
-    attempt(process, shared, pending.tid, named, timeline, judged)
+    // Event loops look names up in any thread of a pool: there is no thread to tell one caller from another by.
+    let pooled = pending.tid != process.pid;
+    let tid = if pooled { 0 } else { pending.tid };
+    Try { is_loop: pooled, ..attempt(process, shared, tid, named, timeline, judged) }
 }
 
 /// A name could not be resolved.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 
 /// Most hops that are kept.
-pub(super) const HOPS: usize = 100_000;
+const HOPS: usize = 100_000;
 /// Most tries of one hop.
 const ATTEMPTS: usize = 64;
 /// Most failed hops of one dependency that wait for another try.
@@ -125,8 +125,9 @@ pub(super) struct Hop {
 }
 
 /// All hops that ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hops {
+    most: usize,
     list: Vec<Hop>,
     waiting: FxHashMap<(ProcessId, Name), VecDeque<usize>>,
     started: u64,
@@ -135,10 +136,22 @@ pub(super) struct Hops {
     continued: u64,
 }
 
+impl Default for Hops {
+    fn default() -> Self {
+        Self { most: HOPS, list: Vec::new(), waiting: FxHashMap::default(), started: 0, dropped: 0, gone: 0, continued: 0 }
+    }
+}
+
 impl Hops {
     /// A hop began.
     pub(super) const fn begin(&mut self) {
         self.started += 1;
+    }
+
+    /// Keeps no more than so many hops.
+    #[cfg(test)]
+    pub(super) const fn limit(&mut self, most: usize) {
+        self.most = most;
     }
 
     /// What had begun was no hop.
@@ -189,7 +202,7 @@ impl Hops {
                 hop.add(attempt);
                 place
             }
-            None if self.list.len() >= HOPS => {
+            None if self.list.len() >= self.most => {
                 self.dropped += 1;
                 return None;
             }

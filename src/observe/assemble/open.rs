@@ -1,6 +1,7 @@
 //! What is under way at one moment.
 
 use super::connection::Connection;
+use super::exchange::Exchange;
 use super::hops::{self, Try};
 use super::process::Process;
 use super::{Ending, MILLI, Shared, facts, failure};
@@ -10,6 +11,9 @@ use crate::observer::layout::Call;
 
 /// A loop that has done nothing for so long after a failure waits to try again.
 const QUIET: Nanos = 50 * MILLI;
+
+/// An answered turn is taken for over after this long.
+const SILENT: Nanos = 1_000 * MILLI;
 
 impl Process {
     /// Whether nothing of it can be under way any more.
@@ -38,7 +42,6 @@ impl Process {
             return Vec::new();
         }
         let now = self.end.map_or(now, |(at, _)| at);
-        let first = spans.len();
         for pending in &self.lookups.pending {
             let attempt = failure::attempt_of_lookup(self, shared, pending, now, None);
             self.show(shared, attempt, None, spans);
@@ -51,16 +54,14 @@ impl Process {
                 self.show(shared, attempt, None, spans);
             }
             for layer in [&connection.raw, &connection.plain] {
-                for exchange in layer.exchanges.iter().chain(&layer.turn) {
+                // Of a turn that was answered nobody knows whether more comes.
+                let silent = |turn: &&Exchange| turn.last_read.is_some_and(|last| now.saturating_sub(last) >= SILENT);
+                for exchange in layer.exchanges.iter().chain(layer.turn.as_ref().filter(|turn| !silent(turn))) {
                     let attempt = facts::attempt(self, shared, connection, exchange, None, now);
                     self.show(shared, attempt, exchange.joined, spans);
                 }
             }
         }
-        debug_assert_eq!((spans.len() - first) as u64, {
-            let (begun, setting_up) = self.open_count();
-            begun + setting_up
-        });
         let waiting = |tid: u32, is_loop: bool, end: Nanos, retries: bool| {
             let call = threads
                 .iter()

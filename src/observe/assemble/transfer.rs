@@ -10,6 +10,8 @@ use crate::observer::layout::{AGE_UNKNOWN, flag};
 use crate::wire::Chunk;
 use crate::wire::http1::{Direction, Fact};
 
+/// Session tickets come as late as this after a handshake, round trips not counted: Linux delays acknowledgements so long.
+const TICKETS: Nanos = 50 * MILLI;
 /// Most stretches of a set-up that are kept.
 const LATE_STRETCHES: usize = 16;
 
@@ -119,8 +121,8 @@ fn opaque(process: &mut Process, shared: &mut Shared, connection: &mut Connectio
         connection.setup.tls = Some((opaque.start, ended));
     }
     if asks && !connection.accepted {
-        // Tickets come within a round trip of the handshake's end.
-        let tickets_until = opaque.ended.map_or(0, |ended| ended + opaque.round_trip() * 3 / 2 + 2 * MILLI);
+        // Tickets come within a round trip of the handshake's end, the second one after an acknowledgement.
+        let tickets_until = opaque.ended.map_or(0, |ended| ended + opaque.round_trip() * 3 / 2 + TICKETS);
         turn::write(process, shared, connection, moved, bytes, tickets_until);
     }
 }

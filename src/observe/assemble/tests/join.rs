@@ -79,6 +79,18 @@ fn refused_connects_with_sleeps_between_are_attempts_of_one_hop() {
 }
 
 #[test]
+fn a_name_that_is_looked_up_in_vain_again_and_again_is_one_hop() {
+    let mut script = Script::new();
+    for (tid, at) in [(8, 0.0), (9, 500.0), (8, 1500.0)] {
+        script.tid = tid;
+        script.resolve("nowhere.invalid", &[], at, at + 5.0);
+    }
+    let hop = script.hop(2000.0);
+    assert_eq!(call(&hop).attempts.len(), 3);
+    assert_eq!(phases(&hop).iter().filter(|(phase, _)| *phase == Phase::Dns).count(), 3);
+}
+
+#[test]
 fn refused_calls_one_after_the_other_are_calls_of_their_own() {
     let mut script = Script::new();
     for conn in 1..=5 {

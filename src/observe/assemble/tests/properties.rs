@@ -41,6 +41,35 @@ fn step() -> impl Strategy<Value = Step> {
     )
 }
 
+#[test]
+fn hops_beyond_the_limit_are_counted_as_dropped() {
+    let mut script = Script::new();
+    script.assembler.shared.hops.limit(3);
+    script.connect(1, DOCS, 0.0, 1.0);
+    for at in 1..=5 {
+        script.exchange(1, f64::from(at) * 10.0, f64::from(at) * 10.0 + 5.0, &get("/a"), &answer(503, ""));
+        script.tid += 1;
+        script.write(1, f64::from(at) * 10.0 + 6.0, &get(&format!("/{at}")));
+        script.read(1, f64::from(at) * 10.0 + 7.0, &answer(200, ""));
+    }
+    let out = script.finish(100.0);
+    assert_eq!(out.spans.len(), 3);
+    assert!(out.losses.dropped["hops_full"] > 0);
+}
+
+proptest! {
+    #[test]
+    fn any_hello_is_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 43usize..60, byte in any::<u8>()) {
+        let mut hello = vec![22, 3, 1, 0, 90, 1, 0, 0, 86];
+        hello.extend_from_slice(&bytes);
+        if let Some(place) = hello.get_mut(at) {
+            *place = byte;
+        }
+        super::super::tls::server_name(&hello);
+        super::super::tls::Opaque::new(0).sent(&hello, 1);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
