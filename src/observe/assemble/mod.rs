@@ -223,7 +223,7 @@ impl Assembler {
         let internal = self.shared.inbounds.pairs();
         let mut stalls = Vec::new();
         for process in &self.processes {
-            stalls.extend(process.stalls.iter().map(|busy| busy.stall(process, &self.shared)));
+            stalls.extend(process.stalls.iter().map(|busy| busy.stall(process)));
         }
         spans.extend(self.shared.hops.take(&self.processes, internal));
         spans.extend(self.shared.inbounds.take());

@@ -1,7 +1,7 @@
 //! What blocked the caller: busy spans of event loops, and the waits of plain threads.
 
+use super::Seen;
 use super::process::Process;
-use super::{Seen, Shared};
 use crate::model::{Kind, Name, Nanos, Phase, Stall, StallCause, Timeline};
 use crate::observer::layout::Call;
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ impl Busy {
     }
 
     /// As the report has it.
-    pub(super) fn stall(&self, process: &Process, _shared: &Shared) -> Stall {
+    pub(super) fn stall(&self, process: &Process) -> Stall {
         let late = || process.connections.get(&self.conn).and_then(|connection| connection.dependency.clone());
         Stall {
             pid: process.pid,
