@@ -77,7 +77,7 @@ impl<'a> Account<'a> {
 
     /// The blame as the model tells it.
     pub(super) fn blame(&self) -> Vec<BlameRow> {
-        self.rows.iter().map(|row| row.blame(self.total)).collect()
+        self.rows.iter().map(|row| row.blame(self.total, &self.baselines)).collect()
     }
 
     /// A part of the run, 0 to 1.
@@ -126,12 +126,22 @@ impl Row<'_> {
         measured.then_some(sum)
     }
 
-    fn blame(&self, total: Nanos) -> BlameRow {
+    /// The call that matters most: the furthest beyond its usual time.
+    pub(super) fn main_part(&self, baselines: &Baselines<'_>) -> Option<&Part> {
+        let over = |part: &Part| {
+            let usual = baselines.usual(part.span, Some(self.phase)).map_or(0, |usual| usual.median);
+            part.time.saturating_sub(usual)
+        };
+        self.parts.iter().max_by_key(|part| (over(part), part.time))
+    }
+
+    fn blame(&self, total: Nanos, baselines: &Baselines<'_>) -> BlameRow {
+        let main = self.main_part(baselines).filter(|_| self.usual.is_some());
         BlameRow {
             component: self.component(),
             time: self.time,
             share: share(self.time, total),
-            usual: self.usual,
+            usual: main.and_then(|part| baselines.usual(part.span, Some(self.phase))).map(|usual| usual.median),
             calls: self.parts.len() as u64,
             inferred: self.inferred > 0,
             detail: self.blockers.first().map(|(blocker, _)| blocker.detail()),

@@ -93,11 +93,7 @@ pub(super) struct Culprit {
 
 impl Culprit {
     fn row(account: &Account<'_>, row: &Row<'_>, basis: Basis) -> Self {
-        let over = |part: &super::account::Part| {
-            let usual = account.baselines.usual(part.span, Some(row.phase)).map_or(0, |usual| usual.median);
-            part.time.saturating_sub(usual)
-        };
-        let main = row.parts.iter().max_by_key(|part| (over(part), part.time));
+        let main = row.main_part(&account.baselines);
         Self { component: row.component(), basis, hop: main.map(|part| part.span) }
     }
 }

@@ -63,6 +63,7 @@ fn blame_report(row: &BlameRow) -> BlameReport {
         ms: millis(row.time),
         share: ratio(row.share),
         usual_ms: row.usual.map(millis),
+        calls: row.calls,
         inferred: row.inferred,
         detail: row.detail.clone(),
     }
