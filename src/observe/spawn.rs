@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_users_preload_is_kept_and_ours_stands_first_and_once() {
-        let place = Place { object: "/c/observer-0123456789abcdef.so".into(), rings: "/r".into() };
+        let place = Place::named("/c/observer-0123456789abcdef.so", "/r");
         let set = |preload: &str, sanitizer: &str| {
             let values = environment(&place, |name| match name {
                 "LD_PRELOAD" => Some(preload.into()),
