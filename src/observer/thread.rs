@@ -14,6 +14,8 @@ const CPU_EVERY_NS: u64 = 5_000_000;
 const POLLS_OF_LOOP: u32 = 8;
 /// Search for a free slot at most this often once there was none (nanoseconds).
 const SEARCH_EVERY_NS: u64 = 1_000_000_000;
+/// A search that frees so many slots may be repeated whenever they are used up.
+const SEARCH_PAYS: u32 = 16;
 const NO_SLOT: u32 = u32::MAX;
 
 /// The first bytes of a transfer, to find them again in another.
@@ -144,29 +146,35 @@ impl Thread {
     #[cold]
     #[inline(never)]
     fn find_slot(&self, ring: Ring, now: u64) -> Option<&'static ThreadSlot> {
-        if self.slot.get() == NO_SLOT && now.wrapping_sub(self.searched.get()) < SEARCH_EVERY_NS {
+        let is_first = self.slot.get() == 0;
+        if !is_first && now.wrapping_sub(self.searched.get()) < SEARCH_EVERY_NS {
             return None;
         }
-        if self.slot.get() == 0 {
-            for index in 0..THREADS {
-                let slot = ring.thread(index);
-                if slot.tid.load(Relaxed) == 0 && slot.tid.compare_exchange(0, self.tid.get(), AcqRel, Relaxed).is_ok() {
-                    return Some(self.take_slot(slot, index));
-                }
+        for index in 0..THREADS {
+            let slot = ring.thread(index);
+            if slot.tid.load(Relaxed) == 0 && slot.tid.compare_exchange(0, self.tid.get(), AcqRel, Relaxed).is_ok() {
+                return Some(self.take_slot(slot, index));
             }
-            ring.header().threads_lost.fetch_add(1, Relaxed);
         }
-        self.slot.set(NO_SLOT);
-        self.searched.set(now);
-        // All taken: threads that ended left theirs behind. One searcher at a time is enough.
-        static SEARCHED: AtomicU64 = AtomicU64::new(0);
-        let before = SEARCHED.load(Relaxed);
-        if now.wrapping_sub(before) < SEARCH_EVERY_NS
-            || SEARCHED.compare_exchange(before, now, AcqRel, Relaxed).is_err()
-        {
+        let found = self.reclaim_slots(ring, now);
+        if found.is_none() {
+            if is_first {
+                ring.header().threads_lost.fetch_add(1, Relaxed);
+            }
+            self.slot.set(NO_SLOT);
+            self.searched.set(now);
+        }
+        found
+    }
+
+    /// Frees the slots that threads left behind when they ended, and takes one.
+    fn reclaim_slots(&self, ring: Ring, now: u64) -> Option<&'static ThreadSlot> {
+        // A search pays when it frees slots for many threads to come; where it did not, it is not soon tried again.
+        static IN_VAIN: AtomicU64 = AtomicU64::new(0);
+        if now.wrapping_sub(IN_VAIN.load(Relaxed)) < SEARCH_EVERY_NS {
             return None;
         }
-        let mut mine = None;
+        let (mut mine, mut freed) = (None, 0);
         for index in 0..THREADS {
             let slot = ring.thread(index);
             let tid = slot.tid.load(Relaxed);
@@ -174,11 +182,15 @@ impl Thread {
                 continue;
             }
             let next = if mine.is_none() { self.tid.get() } else { 0 };
-            slot.since.store(0, Relaxed);
-            slot.busy_since.store(0, Relaxed);
-            if slot.tid.compare_exchange(tid, next, AcqRel, Relaxed).is_ok() && mine.is_none() {
-                mine = Some(self.take_slot(slot, index));
+            if slot.tid.compare_exchange(tid, next, AcqRel, Relaxed).is_ok() {
+                freed += 1;
+                if mine.is_none() {
+                    mine = Some(self.take_slot(slot, index));
+                }
             }
+        }
+        if freed < SEARCH_PAYS {
+            IN_VAIN.store(now, Relaxed);
         }
         mine
     }

@@ -137,6 +137,21 @@ fn a_vforked_child_that_closes_everything_takes_nothing_from_its_parent() {
 }
 
 #[test]
+fn threads_that_come_and_go_leave_room_for_others() {
+    let place = Place::new();
+    let script = "import threading, time\n\
+        for _ in range(30):\n\
+        \x20   all = [threading.Thread(target=time.sleep, args=(0.001,)) for _ in range(50)]\n\
+        \x20   for one in all: one.start()\n\
+        \x20   for one in all: one.join()";
+    if place.python(script, &[]).is_none() {
+        return;
+    }
+    let ring = place.ring();
+    assert_eq!((ring.threads_lost, ring.slots.len() > 50), (0, true));
+}
+
+#[test]
 fn a_call_in_progress_is_readable_after_sigkill() {
     let place = Place::new();
     let Some(python) = python() else { return };
