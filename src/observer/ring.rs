@@ -2,6 +2,7 @@
 
 use super::arch::{self, number};
 use super::layout::{
+    NO_ROOM,
     FILE_BYTES, HEADER_BYTES, Header, MADE_AFTER_FORK, MADE_AT_START, MAGIC, RING_BYTES, RING_OFFSET, Record, SLOT_BYTES, SLOTS,
     THREADS, ThreadSlot, slots_for,
 };
@@ -206,6 +207,30 @@ impl Path {
     }
 }
 
+/// Makes a file that was not there; its descriptor, or an error below zero.
+fn create(path: &Path) -> isize {
+    // O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, relative to the working directory (-100).
+    let flags = 0o2 | 0o100 | 0o200 | 0o400_000 | 0o2_000_000;
+    // SAFETY: the path ends with a zero.
+    unsafe { arch::syscall(number::OPENAT, [-100isize as usize, path.bytes.as_ptr() as usize, flags, 0o600, 0, 0]) }
+}
+
+/// Leaves an empty file in place of a ring for which there was no room, so that the loss is told.
+fn leave_mark(path: &mut Path) {
+    path.len = path.len.saturating_sub(b"ring\0".len());
+    for &byte in NO_ROOM.as_bytes() {
+        path.push(byte);
+    }
+    path.push(0);
+    let fd = create(path);
+    if fd >= 0 {
+        // SAFETY: closes the file just made.
+        unsafe {
+            arch::syscall(number::CLOSE, [fd as usize, 0, 0, 0, 0, 0]);
+        }
+    }
+}
+
 fn make(how: u32) {
     let pid = sys::pid();
     PID.store(pid, Relaxed);
@@ -215,9 +240,6 @@ fn make(how: u32) {
         let asked = arch::syscall(number::PRLIMIT64, [0, 1, 0, (&raw mut limits) as usize, 0, 0]);
         asked == 0 && limits[0] >= FILE_BYTES as u64
     };
-    if !fits {
-        return;
-    }
     let started = sys::now();
     // SAFETY: `make` runs once at a time; the place is written by the constructor only.
     let (path, place) = unsafe { (&mut *PATH.get(), &*PLACE.get()) };
@@ -233,10 +255,11 @@ fn make(how: u32) {
         path.push(byte);
     }
     let name = path.bytes.as_ptr() as usize;
-    // O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, relative to the working directory (-100).
-    // SAFETY: the path ends with a zero.
-    let fd =
-        unsafe { arch::syscall(number::OPENAT, [-100isize as usize, name, 0o2 | 0o100 | 0o200 | 0o400_000 | 0o2_000_000, 0o600, 0, 0]) };
+    if !fits {
+        leave_mark(path);
+        return;
+    }
+    let fd = create(path);
     if fd < 0 {
         return;
     }
@@ -251,7 +274,10 @@ fn make(how: u32) {
             arch::syscall(number::UNLINK, [name, 0, 0, 0, 0, 0]);
         }
     }
-    let Some(base) = base else { return };
+    let Some(base) = base else {
+        leave_mark(path);
+        return;
+    };
     // SAFETY: fresh, zero, mapped for `FILE_BYTES`; nobody else knows it yet.
     unsafe {
         let header = base.cast::<Header>();

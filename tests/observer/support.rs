@@ -71,8 +71,12 @@ impl Place {
 
     /// The rings, oldest first.
     pub(crate) fn rings(&self) -> Vec<Ring> {
-        let mut rings: Vec<Ring> =
-            fs::read_dir(self.rings.path()).unwrap().map(|entry| Ring::read(&entry.unwrap().path())).collect();
+        let mut rings: Vec<Ring> = fs::read_dir(self.rings.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| is_ring(path))
+            .map(|path| Ring::read(&path))
+            .collect();
         rings.sort_by_key(|ring| ring.start);
         rings
     }
@@ -83,6 +87,10 @@ impl Place {
         assert_eq!(rings.len(), 1, "{:?}", rings.iter().map(|ring| &ring.program).collect::<Vec<_>>());
         rings.remove(0)
     }
+}
+
+fn is_ring(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ring")
 }
 
 /// A dynamically linked Python.
