@@ -215,6 +215,23 @@ fn create(path: &Path) -> isize {
     unsafe { arch::syscall(number::OPENAT, [-100isize as usize, path.bytes.as_ptr() as usize, flags, 0o600, 0, 0]) }
 }
 
+/// Whether nobody reads the rings of a directory any more: its reader holds a lock on it for as long as it lives. Rings made
+/// after that would fill the place, since nobody takes them away.
+fn is_abandoned(directory: &Path) -> bool {
+    let name = directory.bytes.as_ptr() as usize;
+    // O_RDONLY | O_DIRECTORY | O_CLOEXEC; LOCK_SH | LOCK_NB.
+    // SAFETY: the path ends with a zero; the descriptor is closed again, and the lock with it.
+    unsafe {
+        let fd = arch::syscall(number::OPENAT, [-100isize as usize, name, 0o200_000 | 0o2_000_000, 0, 0, 0]);
+        if fd < 0 {
+            return true;
+        }
+        let locked = arch::syscall(number::FLOCK, [fd as usize, 1 | 4, 0, 0, 0, 0]) == 0;
+        arch::syscall(number::CLOSE, [fd as usize, 0, 0, 0, 0, 0]);
+        locked
+    }
+}
+
 /// Leaves an empty file in place of a ring for which there was no room, so that the loss is told.
 fn leave_mark(path: &mut Path) {
     path.len = path.len.saturating_sub(b"ring\0".len());
@@ -247,6 +264,11 @@ fn make(how: u32) {
     for &byte in place.directory.iter().take(place.directory_len) {
         path.push(byte);
     }
+    path.push(0);
+    if is_abandoned(path) {
+        return;
+    }
+    path.len -= 1;
     path.push(b'/');
     path.push_number(u64::from(pid));
     path.push(b'-');

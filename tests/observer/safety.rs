@@ -155,6 +155,18 @@ fn without_room_for_a_ring_nothing_happens() {
 }
 
 #[test]
+fn after_the_reader_is_gone_nobody_makes_a_ring() {
+    let place = Place::new();
+    let run = || assert_done(&place.command("/bin/sh").args(["-c", "/bin/true; /bin/true"]).output().unwrap());
+    run();
+    let before = place.rings().len();
+    assert!(before >= 3);
+    place.abandon();
+    run();
+    assert_eq!(place.rings().len(), before);
+}
+
+#[test]
 fn a_full_file_system_is_no_bus_error() {
     let place = Place::new();
     let Some(python) = python() else { return };
@@ -162,7 +174,7 @@ fn a_full_file_system_is_no_bus_error() {
     std::fs::create_dir(&small).unwrap();
     // A mount of its own, in namespaces of its own.
     let script = format!(
-        "mount -t tmpfs -o size=512k none {0} && exec env LD_PRELOAD={1} HOPWATCH_RINGS={0} {2} -c 'import os; print(os.listdir(\"{0}\"))'",
+        "mount -t tmpfs -o size=512k none {0} && exec 9<{0} && flock 9 && exec env LD_PRELOAD={1} HOPWATCH_RINGS={0} {2} -c 'import os; print(os.listdir(\"{0}\"))'",
         small.display(),
         place.object().display(),
         python.display()

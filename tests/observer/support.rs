@@ -14,6 +14,8 @@ use std::process::{Command, Output};
 pub(crate) struct Place {
     folder: tempfile::TempDir,
     rings: tempfile::TempDir,
+    /// Held as hopwatch holds it while it reads.
+    lock: fs::File,
 }
 
 impl Place {
@@ -22,7 +24,10 @@ impl Place {
         fs::write(folder.path().join("libhopwatch_observer.so"), OBJECT).unwrap();
         let shared = Path::new("/dev/shm");
         let rings = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
-        Self { folder, rings: rings.unwrap() }
+        let rings = rings.unwrap();
+        let lock = fs::File::open(rings.path()).unwrap();
+        lock.lock().unwrap();
+        Self { folder, rings, lock }
     }
 
     pub(crate) fn object(&self) -> PathBuf {
@@ -31,6 +36,11 @@ impl Place {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The reader is gone, as after a SIGKILL.
+    pub(crate) fn abandon(&self) {
+        self.lock.unlock().unwrap();
     }
 
     pub(crate) fn directory(&self) -> &Path {
