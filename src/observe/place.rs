@@ -6,7 +6,7 @@
 //! away by the next one, since heads and bodies stand in them.
 
 use crate::observer::OBJECT;
-use crate::observer::layout::FILE_BYTES;
+use crate::observer::layout::{FILE_BYTES, NO_ROOM};
 use sha2::{Digest, Sha256};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -229,8 +229,8 @@ fn sweep(directory: &Path, age: Duration) {
 
 /// Objects lie in a directory of a like name where there is no cache.
 fn holds_rings_only(directory: &Path) -> bool {
-    let is_ring = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.path().extension() == Some(OsStr::new("ring")));
-    fs::read_dir(directory).is_ok_and(|mut entries| entries.all(is_ring))
+    let of_ring = |path: PathBuf| path.extension().is_some_and(|extension| extension == "ring" || extension == NO_ROOM);
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| of_ring(entry.path()))))
 }
 
 fn free_space(directory: &Path) -> io::Result<u64> {
@@ -326,6 +326,7 @@ mod tests {
         let killed = root.path().join("hopwatch-1-0-00000000");
         fs::create_dir(&killed).unwrap();
         fs::write(killed.join("1-2.ring"), b"secret").unwrap();
+        fs::write(killed.join("3-4.noroom"), b"").unwrap();
         let other = root.path().join("hopwatch-cache");
         fs::create_dir(&other).unwrap();
         fs::write(other.join("observer.so"), b"object").unwrap();

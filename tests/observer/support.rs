@@ -14,6 +14,8 @@ use std::process::{Command, Output};
 pub(crate) struct Place {
     folder: tempfile::TempDir,
     rings: tempfile::TempDir,
+    /// Held as hopwatch holds it while it reads.
+    lock: fs::File,
 }
 
 impl Place {
@@ -22,7 +24,10 @@ impl Place {
         fs::write(folder.path().join("libhopwatch_observer.so"), OBJECT).unwrap();
         let shared = Path::new("/dev/shm");
         let rings = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
-        Self { folder, rings: rings.unwrap() }
+        let rings = rings.unwrap();
+        let lock = fs::File::open(rings.path()).unwrap();
+        lock.lock().unwrap();
+        Self { folder, rings, lock }
     }
 
     pub(crate) fn object(&self) -> PathBuf {
@@ -31,6 +36,11 @@ impl Place {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The reader is gone, as after a SIGKILL.
+    pub(crate) fn abandon(&self) {
+        self.lock.unlock().unwrap();
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -71,8 +81,12 @@ impl Place {
 
     /// The rings, oldest first.
     pub(crate) fn rings(&self) -> Vec<Ring> {
-        let mut rings: Vec<Ring> =
-            fs::read_dir(self.rings.path()).unwrap().map(|entry| Ring::read(&entry.unwrap().path())).collect();
+        let mut rings: Vec<Ring> = fs::read_dir(self.rings.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| is_ring(path))
+            .map(|path| Ring::read(&path))
+            .collect();
         rings.sort_by_key(|ring| ring.start);
         rings
     }
@@ -83,6 +97,10 @@ impl Place {
         assert_eq!(rings.len(), 1, "{:?}", rings.iter().map(|ring| &ring.program).collect::<Vec<_>>());
         rings.remove(0)
     }
+}
+
+fn is_ring(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ring")
 }
 
 /// A dynamically linked Python.

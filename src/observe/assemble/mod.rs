@@ -181,6 +181,11 @@ impl Assembler {
         self.shared.miss("tables", lost.tables);
     }
 
+    /// A process had no room to record anything.
+    pub(crate) fn had_no_room(&mut self) {
+        self.shared.miss("processes", 1);
+    }
+
     /// The hops that are open at `now`, with what their threads are in.
     pub(crate) fn open(&mut self, now: Nanos, threads: &dyn Fn(ProcessId) -> Vec<Thread>) -> Vec<Span> {
         let mut spans = Vec::new();
