@@ -47,6 +47,9 @@ pub struct RunConfig {
     pub deadline: Option<Duration>,
     /// End the child at the deadline.
     pub kill: Option<bool>,
+    /// Base names of programs to be left alone.
+    #[serde(default)]
+    pub skip: Vec<Spanned<String>>,
 }
 
 /// A name for peers.
@@ -176,6 +179,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Fault> {
+        for program in &self.run.skip {
+            check_program_name(program.get_ref()).map_err(|message| fault(program, message))?;
+        }
         for (index, dependency) in self.dependencies.iter().enumerate() {
             check_name(&dependency.name)?;
             if self.dependencies[..index].iter().any(|earlier| earlier.name.get_ref() == dependency.name.get_ref()) {
@@ -257,6 +263,21 @@ pub fn check_dependency_name(name: &str) -> Result<(), String> {
         return Err(format!("`{}` is no name: too long, or not printable", crate::model::redact::name(name)));
     }
     Ok(())
+}
+
+/// Whether a text can be the base name of a program.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_program_name(name: &str) -> Result<(), String> {
+    match name.rsplit_once('/') {
+        _ if name.is_empty() => Err("a program's name is empty".to_owned()),
+        Some((_, base)) if !base.is_empty() => Err(format!("`{name}` is a path; write the program's name alone: `{base}`")),
+        Some(_) => Err(format!("`{name}` is a path; write the program's name alone")),
+        // It separates names in the environment.
+        None if name.contains([':', '\0']) => Err(format!("`{}` cannot be named: it contains a colon", name.escape_debug())),
+        None => Ok(()),
+    }
 }
 
 /// Reads `HOST` or `HOST:PORT`, in lower case.

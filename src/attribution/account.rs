@@ -296,7 +296,7 @@ fn shared(a: Option<&Name>, b: Option<&Name>) -> bool {
 fn nested(run: &Run, horizon: Nanos) -> Vec<(u32, u32)> {
     /// Calls that began before are looked at this far back; deeper overlaps stay side by side.
     const LOOK_BACK: usize = 64;
-    let end = |span: &Span| span.end.unwrap_or(horizon).max(span.start);
+    let end = |span: &Span| span.end_or(horizon);
     let pid = |span: &Span| span.call.as_ref().and_then(|call| call.client.pid);
     let is_internal = |span: &Span| span.call.as_ref().is_some_and(|call| call.internal);
     let mut outer: Vec<u32> = (0..run.spans.len() as u32).filter(|&at| is_internal(&run.spans[at as usize])).collect();

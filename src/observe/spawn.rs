@@ -2,7 +2,7 @@
 
 use super::elf::{self, Program};
 use super::place::{Place, is_observer};
-use crate::observer::layout::ENV_RINGS;
+use crate::observer::layout::{ENV_RINGS, ENV_SKIP};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Read;
@@ -136,8 +136,9 @@ fn interpreter(start: &[u8]) -> Option<PathBuf> {
 }
 
 /// What is to be set in the environment of a program so that it is observed; `current` tells the values that it would have.
+/// In programs of the base names `skip` the observer stays inactive, and so in those that the environment names already.
 #[must_use]
-pub fn environment(place: &Place, current: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
+pub fn environment(place: &Place, skip: &[String], current: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, OsString)> {
     let mut preload = place.object.clone().into_os_string();
     if let Some(kept) = current("LD_PRELOAD") {
         let entries = kept.as_bytes().split(|byte| matches!(byte, b':' | b' ' | b'\t' | b'\n')).map(OsStr::from_bytes);
@@ -152,11 +153,20 @@ pub fn environment(place: &Place, current: impl Fn(&str) -> Option<OsString>) ->
         sanitizer.push(":");
     }
     sanitizer.push("verify_asan_link_order=0");
-    vec![
+    let mut values = vec![
         ("LD_PRELOAD".into(), preload),
         (ENV_RINGS.into(), place.rings.clone().into_os_string()),
         ("ASAN_OPTIONS".into(), sanitizer),
-    ]
+    ];
+    if !skip.is_empty() {
+        let mut names = OsString::from(skip.join(":"));
+        if let Some(kept) = current(ENV_SKIP).filter(|kept| !kept.is_empty()) {
+            names.push(":");
+            names.push(kept);
+        }
+        values.push((ENV_SKIP.into(), names));
+    }
+    values
 }
 
 #[cfg(test)]
@@ -207,9 +217,9 @@ mod tests {
 
     #[test]
     fn the_users_preload_is_kept_and_ours_stands_first_and_once() {
-        let place = Place { object: "/c/observer-0123456789abcdef.so".into(), rings: "/r".into() };
+        let place = Place::named("/c/observer-0123456789abcdef.so", "/r");
         let set = |preload: &str, sanitizer: &str| {
-            let values = environment(&place, |name| match name {
+            let values = environment(&place, &[], |name| match name {
                 "LD_PRELOAD" => Some(preload.into()),
                 "ASAN_OPTIONS" => Some(sanitizer.into()),
                 _ => None,
@@ -220,5 +230,18 @@ mod tests {
         assert_eq!(set("", ""), [ours, "/r", "verify_asan_link_order=0"]);
         assert_eq!(set(&format!("libx.so {ours}:/d/observer-fedcba9876543210.so"), "a=1")[0], format!("{ours}:libx.so"));
         assert_eq!(set("", "a=1")[2], "a=1:verify_asan_link_order=0");
+    }
+
+    #[test]
+    fn skipped_programs_add_to_those_that_the_environment_names() {
+        let place = Place { object: "/c/observer-0123456789abcdef.so".into(), rings: "/r".into() };
+        let set = |skip: &[&str], current: &'static str| {
+            let skip: Vec<String> = skip.iter().map(|&name| name.to_owned()).collect();
+            let values = environment(&place, &skip, |name| (name == ENV_SKIP).then(|| current.into()));
+            values.into_iter().find(|(name, _)| name == ENV_SKIP).map(|(_, value)| value.into_string().unwrap())
+        };
+        assert_eq!(set(&[], "make"), None);
+        assert_eq!(set(&["git", "node"], "").as_deref(), Some("git:node"));
+        assert_eq!(set(&["git"], "make:sh").as_deref(), Some("git:make:sh"));
     }
 }

@@ -197,14 +197,17 @@ pub(crate) mod number {
     pub(crate) const FSYNC: usize = 74;
     pub(crate) const FDATASYNC: usize = 75;
     pub(crate) const UNLINK: usize = 87;
+    pub(crate) const READLINK: usize = 89;
     pub(crate) const GETPPID: usize = 110;
     pub(crate) const GETTID: usize = 186;
+    pub(crate) const EPOLL_CREATE: usize = 213;
     pub(crate) const CLOCK_GETTIME: usize = 228;
     pub(crate) const EPOLL_WAIT: usize = 232;
     pub(crate) const TGKILL: usize = 234;
     pub(crate) const OPENAT: usize = 257;
     pub(crate) const FALLOCATE: usize = 285;
     pub(crate) const ACCEPT4: usize = 288;
+    pub(crate) const EPOLL_CREATE1: usize = 291;
     pub(crate) const DUP3: usize = 292;
     pub(crate) const PIPE2: usize = 293;
     pub(crate) const RECVMMSG: usize = 299;

@@ -69,6 +69,9 @@ pub const OPENS_FOR_NS: u64 = 60_000_000_000;
 pub const ENV_RINGS: &str = "HOPWATCH_RINGS";
 /// Environment variable: `off` keeps the observer inactive in this process (and what it starts).
 pub const ENV_OBSERVER: &str = "HOPWATCH_OBSERVER";
+/// Environment variable: base names of programs, separated by `:`, in which the observer stays inactive. What they start is
+/// observed.
+pub const ENV_SKIP: &str = "HOPWATCH_SKIP";
 
 /// Head of a ring file.
 #[repr(C)]
@@ -135,7 +138,7 @@ pub struct ThreadSlot {
     pub conn: AtomicU32,
     /// The thread runs an event loop, and its last wait returned then; 0 = waiting, or no loop.
     pub busy_since: AtomicU64,
-    /// Non-zero once the thread was seen to run an event loop.
+    /// Non-zero from an event loop's first wait on the thread until its descriptor is closed.
     pub is_loop: AtomicU32,
     /// Keeps the size at 64 bytes.
     pub pad: [u32; 7],

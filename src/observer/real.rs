@@ -59,7 +59,7 @@ originals! {
     sendfile = SENDFILE, sendfile64 = SENDFILE,
     recv = four RECVFROM, recvfrom = RECVFROM, recvmsg = RECVMSG, recvmmsg = RECVMMSG, read = READ, readv = READV,
     __read_chk = READ, __recv_chk, __recvfrom_chk, __poll_chk = POLL,
-    epoll_wait = EPOLL_WAIT, epoll_pwait, epoll_pwait2,
+    epoll_create = EPOLL_CREATE, epoll_create1 = EPOLL_CREATE1, epoll_wait = EPOLL_WAIT, epoll_pwait, epoll_pwait2,
     poll = POLL, ppoll, select = SELECT, pselect, nanosleep = NANOSLEEP, clock_nanosleep, usleep, sleep,
     sem_wait, sem_timedwait, sem_clockwait, pthread_cond_wait, pthread_cond_timedwait, pthread_cond_clockwait,
     wait, waitpid = WAIT4, wait4 = WAIT4, waitid, flock = FLOCK, fsync = FSYNC, fdatasync = FDATASYNC,

@@ -1,8 +1,8 @@
 //! The constructor: finds the originals, reads the environment, makes the ring.
 
-use super::layout::{ENV_OBSERVER, ENV_RINGS};
+use super::layout::{ENV_OBSERVER, ENV_RINGS, ENV_SKIP};
 use super::{arch, real, ring, sys};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::Release};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::Release};
 
 /// Room for the environment entries that programs started from here must have.
 const SAVED_BYTES: usize = 8192;
@@ -15,6 +15,13 @@ const PATH_MAX: usize = 4096;
 
 static mut TEXT: [u8; SAVED_BYTES] = [0; SAVED_BYTES];
 static ENTRIES: [AtomicUsize; SAVED] = [const { AtomicUsize::new(0) }; SAVED];
+/// This program is one of those to be left alone, but not what it starts.
+static SKIPPED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this program is left alone, but not what it starts.
+pub(crate) fn skipped() -> bool {
+    SKIPPED.load(Relaxed)
+}
 
 /// The saved entries of the environment (`NAME=value`); the first is `LD_PRELOAD`. Empty where nothing is to be injected.
 pub(crate) fn saved() -> impl Iterator<Item = *const u8> {
@@ -64,20 +71,24 @@ unsafe fn save(used: &mut usize, count: &mut usize, prefix: &[u8], text: *const 
     *count += 1;
 }
 
-/// Whether `path` is an entry of the list.
-unsafe fn lists(list: *const u8, path: *const u8, len: usize) -> bool {
+/// Whether `text` is an entry of the list.
+///
+/// # Safety
+/// `list` must be a zero-terminated string, `text` readable for `len` bytes.
+pub(crate) unsafe fn lists(list: *const u8, separators: &[u8], text: *const u8, len: usize) -> bool {
+    let ends = |byte: u8| byte == 0 || separators.contains(&byte);
     let mut at = list;
-    // SAFETY: both end with a zero; nothing is read past the first difference or the zero.
+    // SAFETY: nothing is read past the first difference or the list's zero.
     unsafe {
         loop {
             let mut same = 0;
-            while same < len && *at.add(same) == *path.add(same) {
+            while same < len && *at.add(same) != 0 && *at.add(same) == *text.add(same) {
                 same += 1;
             }
-            if same == len && matches!(*at.add(len), 0 | b':' | b' ') {
+            if same == len && ends(*at.add(len)) {
                 return true;
             }
-            while !matches!(*at, 0 | b':' | b' ') {
+            while !ends(*at) {
                 at = at.add(1);
             }
             if *at == 0 {
@@ -98,7 +109,7 @@ unsafe fn save_environment(environment: *const *const u8) {
             return;
         }
         let len = sys::text_len(own, PATH_MAX);
-        if len == 0 || !lists(list, own, len) {
+        if len == 0 || !lists(list, b": ", own, len) {
             return;
         }
         let (mut used, mut count) = (0, 0);
@@ -165,7 +176,27 @@ unsafe fn begin(environment: *const *const u8, program: *const u8) {
         let program = if program.is_null() { c"".as_ptr().cast() } else { program };
         let len = sys::text_len(program, PATH_MAX);
         let base = sys::base_name(program, len);
+        if value(environment, ENV_SKIP).is_some_and(|names| skips(names, program.add(base), len - base)) {
+            SKIPPED.store(true, Relaxed);
+            return;
+        }
         ring::start(directory, directory_len, program.add(base), len - base);
+    }
+}
+
+/// Whether this program is listed, by the name that it was started by or by that of its file.
+#[cold]
+#[inline(never)]
+unsafe fn skips(names: *const u8, started_as: *const u8, len: usize) -> bool {
+    // SAFETY: as the caller vouches; the file's path is within `path`.
+    unsafe {
+        if len > 0 && lists(names, b":", started_as, len) {
+            return true;
+        }
+        let mut path = [0u8; PATH_MAX];
+        let len = sys::executable(&mut path);
+        let base = sys::base_name(path.as_ptr(), len);
+        len > base && lists(names, b":", path.as_ptr().add(base), len - base)
     }
 }
 

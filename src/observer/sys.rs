@@ -169,6 +169,12 @@ pub(crate) fn is_stream(fd: i32) -> bool {
     socket_option(fd, SOL_SOCKET, SO_TYPE, (&raw mut kind).cast(), 4) && kind == SOCK_STREAM
 }
 
+/// Whether there is such a descriptor.
+pub(crate) fn is_open(fd: i32) -> bool {
+    // SAFETY: F_GETFL only asks.
+    unsafe { arch::syscall(number::FCNTL, [fd as usize, F_GETFL, 0, 0, 0, 0]) >= 0 }
+}
+
 /// Whether the descriptor does not block.
 pub(crate) fn is_nonblocking(fd: i32) -> bool {
     // SAFETY: F_GETFL only asks.
@@ -247,6 +253,14 @@ pub(crate) fn readable(address: *const u8, len: usize) -> bool {
     };
     let (first, last) = (address as usize, (address as usize).wrapping_add(len.saturating_sub(1)));
     first >= 8 && len > 0 && last >= first && word(first) && (first & !7 == last & !7 || word(last))
+}
+
+/// The path of the program that runs, as far as there is room; 0 where it is not told.
+pub(crate) fn executable(path: &mut [u8]) -> usize {
+    let args = [c"/proc/self/exe".as_ptr() as usize, path.as_mut_ptr() as usize, path.len(), 0, 0, 0];
+    // SAFETY: the kernel writes at most the length of `path`.
+    let len = unsafe { arch::syscall(number::READLINK, args) };
+    len.max(0) as usize
 }
 
 /// Length of a zero-terminated string, at most `most`.

@@ -48,6 +48,8 @@ pub(crate) struct Thread {
     /// Index + 1 of the slot in the ring; 0 = not looked for, [`NO_SLOT`] = none free.
     slot: Cell<u32>,
     is_loop: Cell<u32>,
+    /// Descriptor + 1 that the event loop waits on; 0 = none.
+    loop_fd: Cell<i32>,
     searched: Cell<u64>,
     busy_since: Cell<u64>,
     cpu: Cell<u64>,
@@ -86,6 +88,17 @@ pub(crate) fn current() -> &'static Thread {
     thread
 }
 
+/// The descriptors from `first` to `last` are closed or came up anew: a loop that waited on one of them is over.
+#[inline(always)]
+pub(crate) fn descriptors_gone(first: i32, last: i32) {
+    // SAFETY: as in `current`.
+    let thread = unsafe { &*arch::thread_memory().cast::<Thread>() };
+    let waits_on = thread.loop_fd.get().wrapping_sub(1);
+    if waits_on >= 0 && (first..=last).contains(&waits_on) && thread.generation.get() == ring::generation() {
+        thread.loop_ends();
+    }
+}
+
 impl Thread {
     #[cold]
     #[inline(never)]
@@ -95,6 +108,7 @@ impl Thread {
         self.slot.set(0);
         self.searched.set(0);
         self.is_loop.set(0);
+        self.loop_fd.set(0);
         self.busy_since.set(0);
         self.inside.set(0);
         self.out_session.set(0);
@@ -216,7 +230,10 @@ impl Thread {
     pub(crate) fn loop_waits(&self, ring: Ring, call: Call, fd: i32, now: u64) {
         let since = self.busy_since.replace(0);
         let busy = now.wrapping_sub(since);
-        if since != 0 && busy >= BUSY_MIN_NS {
+        let before = self.loop_fd.replace(if matches!(call, Call::Epoll) { fd.wrapping_add(1) } else { 0 });
+        // What lies between the end of one loop and the start of the next was neither's.
+        let is_same = before == 0 || before == fd.wrapping_add(1);
+        if since != 0 && busy >= BUSY_MIN_NS && (is_same || sys::is_open(before.wrapping_sub(1))) {
             let cpu = sys::thread_cpu();
             let record = Record {
                 dur: busy,
@@ -258,6 +275,26 @@ impl Thread {
         if self.cpu_at.get() == 0 || now.wrapping_sub(self.cpu_at.get()) >= CPU_EVERY_NS {
             self.cpu.set(sys::thread_cpu());
             self.cpu_at.set(now);
+        }
+    }
+
+    /// The event loop of this thread is over: what follows is a plain program, and how long it takes is no stall.
+    #[cold]
+    #[inline(never)]
+    fn loop_ends(&self) {
+        // A child that borrows this memory, or has its parent's ring yet, closes nothing of ours.
+        let Some(ring) = ring::existing() else { return };
+        if ring::borrowed() {
+            return;
+        }
+        self.loop_fd.set(0);
+        self.is_loop.set(0);
+        self.busy_since.set(0);
+        let index = self.slot.get();
+        if index != 0 && index != NO_SLOT {
+            let slot = ring.thread(index as usize - 1);
+            slot.busy_since.store(0, Relaxed);
+            slot.is_loop.store(0, Relaxed);
         }
     }
 

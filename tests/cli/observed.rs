@@ -69,6 +69,20 @@ fn a_hanging_call_is_shown_when_asked_and_kept_open_when_killed() {
 }
 
 #[test]
+fn a_skipped_program_is_left_alone_and_what_it_starts_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hopwatch.toml"), "[run]\nskip = [\"make\"]\n").unwrap();
+    let script = "echo $HOPWATCH_SKIP; echo $HOPWATCH_RINGS/*; /bin/ls $HOPWATCH_RINGS | wc -l; true";
+    let mut command = hopwatch();
+    command.args(["run", "--via", "observer", "-q", "--skip", "sh", "--skip", "wc", "--", "sh", "-c", script]);
+    let told = ended(command.env("HOPWATCH_SKIP", "git").current_dir(folder.path()));
+    assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
+    let lines: Vec<&str> = told.out.lines().map(str::trim).collect();
+    assert_eq!((lines[0], lines[2]), ("sh:wc:make:git", "1"), "{}", told.out);
+    assert!(lines[1].ends_with("/*"), "{}", told.out);
+}
+
+#[test]
 fn nothing_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let places = || {

@@ -56,6 +56,11 @@ fn wrong_usage_says_what_to_do() {
         (vec!["run"], "no command", "after `--`"),
         (vec!["run", "--via", "gateway", "--", "true"], "the gateway comes with a later version", "--via observer"),
         (vec!["run", "--via", "both", "--", "true"], "the gateway comes with a later version", "--via observer"),
+        (
+            vec!["run", "--skip", "/bin/git", "--", "true"],
+            "`--skip`: `/bin/git` is a path; write the program's name alone: `git`",
+            "",
+        ),
         (vec!["run", "--deadline", "soon", "--", "true"], "`soon` is no duration", "`1m30s`"),
         (vec!["run", "--deadline", "-3s", "--", "true"], "`-3s` is no duration", "`1m30s`"),
         (vec!["run", "--kill", "--", "true"], "`--kill` needs a deadline", "--deadline"),

@@ -21,6 +21,71 @@ fn a_sleep_in_the_loop_is_a_busy_span_of_a_sleep() {
     assert!(busy.record.dur >= 290 * MS && busy.record.aux >= 285 * MS);
     assert_eq!(busy.record.rc, Call::Sleep as i64);
     assert!(busy.record.offset < 100 * MS, "{} ns of CPU", busy.record.offset);
+}
+
+#[test]
+fn what_comes_after_a_loop_is_no_busy_span() {
+    let place = Place::new();
+    let script = "import asyncio, time\n\
+        async def short(): await asyncio.sleep(0.01)\n\
+        async def blocked(): await asyncio.sleep(0.01); time.sleep(0.2); await asyncio.sleep(0.01)\n\
+        asyncio.run(short()); time.sleep(0.3)\n\
+        asyncio.run(blocked()); time.sleep(0.3)\n\
+        loop = asyncio.new_event_loop(); loop.run_until_complete(short()); time.sleep(0.3); loop.close()\n\
+        asyncio.run(short())";
+    if place.python(script, &[]).is_none() {
+        return;
+    }
+    let ring = place.ring();
+    let sleeps: Vec<_> =
+        ring.of(Event::Busy).iter().map(|entry| entry.record).filter(|record| record.rc == Call::Sleep as i64).collect();
+    assert_eq!(sleeps.len(), 1, "{sleeps:?}");
+    assert!(sleeps[0].aux < 290 * MS, "{sleeps:?}");
+    assert!(ring.slots.iter().all(|slot| !slot.is_loop));
+}
+
+#[test]
+fn a_loop_is_over_however_its_descriptor_was_closed() {
+    let place = Place::new();
+    // libuv closes by the system call itself (3), so that only what comes after shows it.
+    let script = "import ctypes, os, select, time\n\
+        libc = ctypes.CDLL(None); close = lambda fd: libc.syscall(3, fd); kept = []\n\
+        ways = [lambda e: e.close(), lambda e: os.closerange(e.fileno(), e.fileno() + 1), lambda e: os.dup2(0, e.fileno()),\n\
+        \x20   lambda e: close(e.fileno())]\n\
+        for end in ways:\n\
+        \x20   e = select.epoll(); kept.append(e); e.poll(0); end(e); time.sleep(0.1)\n\
+        \x20   e = select.epoll(); e.poll(0); e.close()\n\
+        first, second = select.epoll(), select.epoll()\n\
+        first.poll(0); close(first.fileno()); time.sleep(0.1); second.poll(0)";
+    if place.python(script, &[]).is_none() {
+        return;
+    }
+    let ring = place.ring();
+    let busy = ring.of(Event::Busy);
+    assert!(busy.is_empty(), "{busy:?}");
+}
+
+#[test]
+fn a_loop_goes_on_whatever_else_is_closed() {
+    let place = Place::new();
+    let script = "import os, select, subprocess, time\n\
+        first, second = select.epoll(), select.epoll()\n\
+        first.poll(0)\n\
+        os.close(os.open('/', 0)); subprocess.run(['/bin/true'], check=True)\n\
+        pid = os.fork()\n\
+        if pid == 0: first.close(); os._exit(0)\n\
+        os.waitpid(pid, 0)\n\
+        time.sleep(0.2); first.poll(0)\n\
+        time.sleep(0.1); second.poll(0)\n\
+        os._exit(0)";
+    if place.python(script, &[]).is_none() {
+        return;
+    }
+    let rings = place.rings();
+    let ring = &rings[0];
+    let busy: Vec<_> = ring.of(Event::Busy).iter().map(|entry| (entry.record.rc, entry.record.aux / (50 * MS))).collect();
+    assert_eq!(busy.len(), 2, "{busy:?}");
+    assert!(busy.iter().all(|&(call, longest)| call == Call::Sleep as i64 && longest >= 2), "{busy:?}");
     assert!(ring.slots.iter().any(|slot| slot.is_loop));
 }
 

@@ -1,6 +1,6 @@
 //! Processes started in every way, and processes that end in every way.
 
-use crate::support::{Place, Ring, python, serve};
+use crate::support::{Place, Ring, assert_done, python, serve};
 use hopwatch::observer::layout::{Call, Event, MADE_AFTER_FORK, MADE_AT_START};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
@@ -49,6 +49,39 @@ fn an_environment_without_us_on_purpose_is_left_alone() {
         return;
     }
     assert_eq!(place.rings().len(), 1);
+}
+
+/// The programs whose rings a Python leaves that starts two others, when the programs of these names are skipped.
+fn seen_where(skipped: &str, argument_0: Option<&str>) -> Option<Vec<String>> {
+    use std::os::unix::process::CommandExt;
+    let place = Place::new();
+    let script = "import os, subprocess\n\
+        subprocess.run(['/bin/true'], check=True)\n\
+        subprocess.run(['/bin/true'], env={}, check=True)\n\
+        pid = os.fork()\n\
+        if pid == 0: os._exit(0)\n\
+        os.waitpid(pid, 0)";
+    let mut command = place.command(python()?);
+    if let Some(name) = argument_0 {
+        command.arg0(name);
+    }
+    assert_done(&command.args(["-c", script]).env("HOPWATCH_SKIP", skipped).output().unwrap());
+    Some(place.rings().into_iter().map(|ring| ring.program).collect())
+}
+
+#[test]
+fn a_skipped_program_has_no_ring_and_what_it_starts_has() {
+    let Some(python) = python() else {
+        return;
+    };
+    let file = python.file_name().unwrap().to_str().unwrap();
+    // By the name of its file, and by the name that it is started by.
+    assert_eq!(seen_where(&format!("nothing:{file}"), Some("agent")).unwrap(), ["true", "true"]);
+    assert_eq!(seen_where("/bin/agent:agent", Some("/no/where/agent")).unwrap(), ["true", "true"]);
+    // Names are whole names.
+    let parts = format!("{}:{file}x:x{file}:/{file}::", &file[..file.len() - 1]);
+    assert_eq!(seen_where(&parts, None).unwrap(), [file, "true", "true", file]);
+    assert_eq!(seen_where("true", None).unwrap(), [file, file]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Place {
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env("LD_PRELOAD", self.object()).env("HOPWATCH_RINGS", self.rings.path());
-        command.env_remove("HOPWATCH_OBSERVER");
+        command.env_remove("HOPWATCH_OBSERVER").env_remove("HOPWATCH_SKIP");
         command
     }
 

@@ -17,6 +17,7 @@ fn a_full_configuration_is_read() {
 name = "support agent"
 deadline = "1m30s"
 kill = true
+skip = ["git", "make"]
 
 [[dependency]]
 name = "docs"
@@ -37,6 +38,7 @@ kind = "retrieval"
     )
     .unwrap();
     assert_eq!(config.run.deadline, Some(Duration::from_secs(90)));
+    assert_eq!(config.run.skip.iter().map(|name| name.get_ref().as_str()).collect::<Vec<_>>(), ["git", "make"]);
     let rules = config.rules();
     assert_eq!(
         rules,
@@ -57,7 +59,7 @@ fn an_unknown_key_is_placed_and_answered_with_the_nearest() {
     assert_eq!(message, "hopwatch.toml:1:3: unknown key `dependencies`");
     assert_eq!(hint, "did you mean `dependency`?");
     let (_, hint) = refused("[run]\nxyzzy = 1\n");
-    assert_eq!(hint, "keys here are `name`, `deadline`, `kill`");
+    assert_eq!(hint, "keys here are `name`, `deadline`, `kill`, `skip`");
 }
 
 #[test]
@@ -72,6 +74,8 @@ fn a_wrong_value_is_placed_and_told() {
     assert!(message.starts_with("hopwatch.toml:3:16: "), "{message}");
     let (message, _) = refused("[run]\nkill = \"yes\"\n");
     assert!(message.starts_with("hopwatch.toml:2:8: invalid type"), "{message}");
+    let (message, _) = refused("[run]\nskip = [\"git\", \"/usr/bin/make\"]\n");
+    assert_eq!(message, "hopwatch.toml:2:16: `/usr/bin/make` is a path; write the program's name alone: `make`");
     let (message, _) = refused("[run\n");
     assert!(message.starts_with("hopwatch.toml:1:5: "), "{message}");
 }

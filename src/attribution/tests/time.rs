@@ -114,3 +114,9 @@ fn blame_names_how_many_calls_are_behind_a_row() {
     let judgement = judge(&run);
     assert_eq!((judgement.blame[0].calls, judgement.blame[0].share), (4, 0.8));
 }
+
+#[test]
+fn an_open_call_of_a_process_that_died_lasts_no_longer_than_it() {
+    let run = run(5_000).call(Kind::Http, "docs", 500, &[(Phase::Connect, 510), (Phase::Wait, 1_000)]).open();
+    assert_eq!(told(&judge(&run)), ["-/- self 4500", "http/docs wait 490", "http/docs connect 10"]);
+}

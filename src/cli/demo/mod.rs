@@ -109,6 +109,7 @@ fn plan(fault: Fault, servers: &Servers, program: OsString, json: Option<JsonFil
         deadline: Some(DEADLINE),
         kill: false,
         via: Via::Observer,
+        skip: Vec::new(),
         json,
         quiet: false,
         source: "demo",

@@ -2,7 +2,7 @@
 
 use super::json::JsonFile;
 use super::name;
-use crate::agent::config::{Config, check_dependency_name, parse_kind, parse_place};
+use crate::agent::config::{Config, check_dependency_name, check_program_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
 use crate::cli::color::Color;
 use crate::cli::{Failure, status};
@@ -71,6 +71,10 @@ Name a dependency and its kind; repeatable. Kinds: llm, retrieval, embedding, to
 Known providers (OpenAI, Azure OpenAI, Anthropic, Ollama and others) need no name")]
     dependencies: Vec<Rule>,
 
+    /// Leave programs of this base name unwatched, but not what they start; repeatable
+    #[arg(long, value_name = "NAME", value_parser = skip_option)]
+    skip: Vec<String>,
+
     /// Configuration file [default: $HOPWATCH_CONFIG, else hopwatch.toml here if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -130,6 +134,8 @@ pub(crate) struct Plan {
     pub(crate) deadline: Option<Duration>,
     pub(crate) kill: bool,
     pub(crate) via: Via,
+    /// Base names of programs to be left alone.
+    pub(crate) skip: Vec<String>,
     pub(crate) json: Option<JsonFile>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
@@ -155,6 +161,8 @@ impl RunArgs {
         let arguments: Vec<OsString> = words.collect();
         let mut rules = self.dependencies;
         rules.extend(config.rules());
+        let mut skip = self.skip;
+        skip.extend(config.run.skip.into_iter().map(toml::Spanned::into_inner));
         let run_name = self.name.or(config.run.name).unwrap_or_else(|| name::of_command(&command, &arguments));
         Ok(Plan {
             name: run_name,
@@ -162,6 +170,7 @@ impl RunArgs {
             deadline,
             kill,
             via: self.via,
+            skip,
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
             quiet: self.quiet,
             source: "run",
@@ -192,6 +201,11 @@ fn read_config(option: Option<&Path>) -> Result<Config, Failure> {
 
 fn duration_option(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|error| format!("{error}\nhint: {}", DurationError::HINT))
+}
+
+/// Reads the base name of a program.
+fn skip_option(text: &str) -> Result<String, String> {
+    check_program_name(text).map(|()| text.to_owned())
 }
 
 /// Reads `KIND/NAME=HOST[:PORT]`.

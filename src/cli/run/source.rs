@@ -35,7 +35,7 @@ impl Source {
         };
         match started {
             Ok((place, observer)) => {
-                environment.extend(observe::environment(&place, |name| std::env::var_os(name)));
+                environment.extend(observe::environment(&place, &plan.skip, |name| std::env::var_os(name)));
                 Ok(Self { observing: Some((place, observer)), environment })
             }
             Err(reason) if plan.via == Via::Observer => {

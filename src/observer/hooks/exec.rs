@@ -3,7 +3,7 @@
 use super::super::layout::{Event, Record};
 use super::super::real::{self, real};
 use super::super::ring::{self, Payload};
-use super::super::start::{SAVED, saved, starts_with};
+use super::super::start::{SAVED, saved, skipped, starts_with};
 use super::super::sys::{self, IoVec};
 use super::super::{arch, thread};
 
@@ -16,7 +16,9 @@ type Environment = *const *const u8;
 
 /// Number of entries of an environment that lacks `LD_PRELOAD` and has room; `None`: to be left alone.
 unsafe fn lacks_preload(environment: Environment) -> Option<usize> {
-    ring::existing_or_parents()?;
+    if !skipped() {
+        ring::existing_or_parents()?;
+    }
     saved().next()?;
     let mut count = 0;
     // SAFETY: the environment ends with a null pointer, its entries with a zero.

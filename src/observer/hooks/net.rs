@@ -158,6 +158,9 @@ fn accepted(ring: Ring, thread: &Thread, fd: i32, nonblocking: bool, t: u64) {
 
 /// A new descriptor of this number came up: what is known of an old one is stale.
 pub(super) fn forget(fd: i32) {
+    if fd >= 0 {
+        thread::descriptors_gone(fd, fd);
+    }
     if fds::tracked(fd).is_some() && !ring::borrowed() {
         fds::end_of(fd);
     }
@@ -221,6 +224,9 @@ fn closes(fd: i32, open: bool, call: &mut dyn FnMut() -> i32) -> i32 {
 
 /// Runs a call that closes the descriptors from `first` to `last`.
 fn closes_many(first: u32, last: u32, mut call: impl FnMut() -> i32) -> i32 {
+    if let Ok(first) = i32::try_from(first) {
+        thread::descriptors_gone(first, last.min(i32::MAX as u32) as i32);
+    }
     let end = fds::end().max(0) as u32;
     if first >= end || ring::borrowed() {
         return call();
@@ -246,6 +252,9 @@ fn copied(from: i32, rc: i32) -> i32 {
 
 /// What `dup2` or `dup3` did: whatever `to` was is closed by it.
 fn copied_to(from: i32, to: i32, rc: i32) -> i32 {
+    if rc >= 0 && from != to {
+        thread::descriptors_gone(to, to);
+    }
     if rc >= 0 && from != to && fds::tracked(to).is_some() {
         closes(to, false, &mut || rc);
     }
@@ -300,6 +309,18 @@ hooks! {
         forget_two(fds, original(fds, options))
     }
 
+    fn epoll_create(size: i32) -> i32 |original| {
+        let fd = original(size);
+        forget(fd);
+        fd
+    }
+
+    fn epoll_create1(options: i32) -> i32 |original| {
+        let fd = original(options);
+        forget(fd);
+        fd
+    }
+
     fn connect(fd: i32, address: *const u8, len: u32) -> i32 |original| {
         connects(fd, address, len, || original(fd, address, len))
     }
@@ -329,6 +350,7 @@ hooks! {
     }
 
     fn close(fd: i32) -> i32 |original| {
+        thread::descriptors_gone(fd, fd);
         if fds::tracked(fd).is_none() {
             return original(fd);
         }
