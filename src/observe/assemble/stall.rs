@@ -55,7 +55,7 @@ impl Busy {
     }
 }
 
-const fn cause_of(call: Call) -> StallCause {
+pub(super) const fn cause_of(call: Call) -> StallCause {
     match call {
         Call::None => StallCause::Unknown,
         Call::Resolve => StallCause::Resolve,
