@@ -132,7 +132,11 @@ fn waited_for(process: &Process, connection: &Connection, moved: Moved) -> Optio
 }
 
 fn asked(exchange: &Exchange) -> Asked<'_> {
-    Asked { host: exchange.head.host.as_deref(), path: exchange.has_head.then_some(&*exchange.head.path) }
+    Asked {
+        host: exchange.head.host.as_deref(),
+        path: exchange.has_head.then_some(&*exchange.head.path),
+        by_proxy: exchange.head.absolute,
+    }
 }
 
 /// Names the dependency of a connection by a request's head.

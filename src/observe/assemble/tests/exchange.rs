@@ -264,3 +264,17 @@ fn unix_sockets_are_calls_only_where_they_speak_http() {
     let hop = script.hop(10.0);
     assert_eq!(hop.dependency.as_deref(), Some("unix"));
 }
+
+#[test]
+fn what_is_asked_of_a_forward_proxy_is_named_by_its_own_address() {
+    let mut script = Script::new();
+    script.connect(1, ("10.0.0.9", 3128), 0.0, 1.0);
+    let asked = |url: &str| format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+    script.exchange(1, 1.0, 10.0, &asked("http://docs.example/a"), &answer(200, ""));
+    script.exchange(1, 11.0, 20.0, &asked("http://docs.example:8080/a"), &answer(200, ""));
+    script.exchange(1, 21.0, 30.0, &asked("http://127.0.0.1:40001/a"), &answer(200, ""));
+    script.exchange(1, 31.0, 40.0, &asked("http://[::2]:81/a"), &answer(200, ""));
+    let hops = script.hops(100.0);
+    let names: Vec<&str> = hops.iter().filter_map(|hop| hop.dependency.as_deref()).collect();
+    assert_eq!(names, ["docs.example", "docs.example:8080", "docs", "[::2]:81"]);
+}
