@@ -269,7 +269,7 @@ pub(super) fn finish(
     }
     let attempt = attempt(process, shared, connection, &exchange, Some(judged), at);
     connection.dependency = Some((attempt.named.kind, attempt.named.name.clone()));
-    connection.last_call = Some(LastCall { start: exchange.started, end: at, tid: exchange.tid });
+    connection.last_call = Some(LastCall { start: attempt.timeline.start(), end: at, tid: exchange.tid });
     if judged.outcome == Outcome::Ok {
         let tid = Some(exchange.tid).filter(|_| !exchange.is_loop);
         shared.hops.succeeded(process.id, &attempt.named.name, &attempt.key, tid, attempt.timeline.start());
