@@ -131,9 +131,13 @@ impl<'a> Churn<'a> {
         self.context_time = self.context_time.saturating_add(other.context_time);
     }
 
+    /// Whether clients were built along with the connections.
+    const fn built_for_each(&self) -> bool {
+        self.contexts >= self.connections
+    }
+
     fn is_certain(&self) -> bool {
-        let built_for_each = self.contexts >= self.connections;
-        self.in_a_row >= if built_for_each { IN_A_ROW_WITH_CONTEXTS } else { IN_A_ROW }
+        self.in_a_row >= if self.built_for_each() { IN_A_ROW_WITH_CONTEXTS } else { IN_A_ROW }
     }
 
     fn finding(&self) -> Finding {
@@ -149,7 +153,8 @@ impl<'a> Churn<'a> {
             evidence.push(Evidence::number("tls_contexts_built", self.contexts as f64));
             evidence.push(Evidence::time("tls_contexts", self.context_time));
         }
-        let lost = human_duration(self.lost.saturating_add(self.context_time));
+        let built = if self.built_for_each() { self.context_time } else { 0 };
+        let lost = human_duration(self.lost.saturating_add(built));
         let (connections, calls) = (self.connections, self.calls);
         Finding {
             cause: Cause::ClientRecreated,
@@ -160,7 +165,9 @@ impl<'a> Churn<'a> {
             sentence: format!(
                 "{name} ({kind}) got a new connection for each call: {connections} connections for {calls} calls, {lost} lost to setting them up."
             ),
-            remedy: format!("Create the client for {name} once and share it, so that its connections are used again."),
+            remedy: format!(
+                "Create the client for {name} once and share it, and read its answers to their end, so that its connections are used again."
+            ),
         }
     }
 }

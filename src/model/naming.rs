@@ -69,6 +69,7 @@ impl Naming {
         }
         let own_port = if peer.tls { 443 } else { 80 };
         let host = match (peer.host, peer.address) {
+            (Some(host), _) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]"),
             (Some(host), _) => host.to_ascii_lowercase(),
             (None, Some(IpAddr::V6(address))) if address.to_ipv4_mapped().is_none() => format!("[{address}]"),
             (None, Some(address)) => address.to_canonical().to_string(),

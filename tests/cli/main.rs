@@ -6,6 +6,7 @@
 
 mod bytes;
 mod demo;
+mod harm;
 mod observed;
 mod signals;
 mod support;

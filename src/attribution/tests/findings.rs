@@ -48,6 +48,13 @@ fn few_connections_are_enough_when_each_came_with_a_tls_context() {
 }
 
 #[test]
+fn a_context_that_was_built_once_is_no_cost_of_the_connections() {
+    let mut run = one_connection_a_call(6, 2);
+    run.contexts = vec![ContextFact { pid: 7, at: T0, took: 40 * MS }];
+    assert!(findings(&[&run])[0].sentence.ends_with("50 ms lost to setting them up."));
+}
+
+#[test]
 fn connections_left_idle_while_new_ones_are_opened_count_too() {
     let mut run = one_connection_a_call(6, 2);
     run.connections.iter_mut().for_each(|connection| connection.closed = None);

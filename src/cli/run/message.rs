@@ -2,7 +2,7 @@
 
 use crate::cli::{Failure, status};
 use crate::model::redact;
-use crate::observe::{self, Observed, ResolveError};
+use crate::observe::{self, Observed, Process, ResolveError};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -42,6 +42,9 @@ pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
     if unseen.len() > NAMED_MAX {
         notes.push(format!("{} more programs were not seen", unseen.len() - NAMED_MAX));
     }
+    let calls = observed.spans.iter().filter_map(|span| span.call.as_deref());
+    let opaque = calls.filter(|call| call.opaque).filter_map(|call| call.client.pid).collect();
+    notes.extend(opaque_tls(&opaque, &observed.processes));
     if observed.spans.is_empty() {
         notes.push(
             "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls; a model or store inside \
@@ -52,10 +55,22 @@ pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
     notes
 }
 
+/// Programs that bring their own TLS, of which only record heads are seen, by their processes.
+fn opaque_tls(pids: &BTreeSet<u32>, processes: &[Process]) -> Option<String> {
+    let program = |pid| processes.iter().rfind(|process| process.pid == pid).map(|process| process.program.as_str());
+    let programs: BTreeSet<&str> = pids.iter().filter_map(|&pid| program(pid)).collect();
+    let named: Vec<String> = programs.iter().take(NAMED_MAX).map(|program| format!("`{}`", redact::name(program))).collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "TLS is linked into the program ({}): status, tokens and first token of its calls are not seen, and their times are estimates",
+            named.join(", ")
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::Process;
 
     #[test]
     fn programs_that_were_not_seen_are_named_once_and_not_without_end() {
@@ -77,5 +92,14 @@ mod tests {
         processes.extend((0..20).map(|index| process(index, &format!("tool{index}"), Some("static"))));
         assert_eq!(notes(Some(&observed(processes))).len(), NAMED_MAX + 2);
         assert_eq!(notes(None).len(), 1);
+    }
+
+    #[test]
+    fn programs_with_a_tls_of_their_own_are_told_once() {
+        let process = |pid| Process { pid, ppid: 1, program: "node".to_owned(), start: 0, end: None, rings: true, note: None };
+        let processes = [process(1), process(2), process(3)];
+        assert_eq!(opaque_tls(&BTreeSet::new(), &processes), None);
+        let said = opaque_tls(&BTreeSet::from([1, 2]), &processes).unwrap();
+        assert!(said.starts_with("TLS is linked into the program (`node`): "), "{said}");
     }
 }

@@ -73,6 +73,7 @@ pub(super) struct Closed {
 /// The last exchange of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastCall {
+    /// What set the connection up for it included.
     pub(super) start: Nanos,
     pub(super) end: Nanos,
     /// Thread that sent the request.

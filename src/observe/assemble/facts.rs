@@ -132,7 +132,11 @@ fn waited_for(process: &Process, connection: &Connection, moved: Moved) -> Optio
 }
 
 fn asked(exchange: &Exchange) -> Asked<'_> {
-    Asked { host: exchange.head.host.as_deref(), path: exchange.has_head.then_some(&*exchange.head.path) }
+    Asked {
+        host: exchange.head.host.as_deref(),
+        path: exchange.has_head.then_some(&*exchange.head.path),
+        by_proxy: exchange.head.absolute,
+    }
 }
 
 /// Names the dependency of a connection by a request's head.
@@ -265,7 +269,7 @@ pub(super) fn finish(
     }
     let attempt = attempt(process, shared, connection, &exchange, Some(judged), at);
     connection.dependency = Some((attempt.named.kind, attempt.named.name.clone()));
-    connection.last_call = Some(LastCall { start: exchange.started, end: at, tid: exchange.tid });
+    connection.last_call = Some(LastCall { start: attempt.timeline.start(), end: at, tid: exchange.tid });
     if judged.outcome == Outcome::Ok {
         let tid = Some(exchange.tid).filter(|_| !exchange.is_loop);
         shared.hops.succeeded(process.id, &attempt.named.name, &attempt.key, tid, attempt.timeline.start());

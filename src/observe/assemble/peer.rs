@@ -49,6 +49,8 @@ pub(super) struct Asked<'a> {
     pub(super) host: Option<&'a str>,
     /// Path.
     pub(super) path: Option<&'a str>,
+    /// It was asked of a forward proxy, which is not the peer.
+    pub(super) by_proxy: bool,
 }
 
 /// Names the peer of a connection.
@@ -56,6 +58,12 @@ pub(super) fn name(naming: &Naming, connection: &Connection, asked: Asked<'_>) -
     if connection.unix {
         let host = Some("unix");
         return naming.name(&Peer { host, port: None, kind: hint(asked.path), ..Peer::default() });
+    }
+    if let Some(host) = asked.host.filter(|_| asked.by_proxy) {
+        let name = without_port(host);
+        let port =
+            host.trim_start_matches('[').strip_prefix(name).and_then(|rest| rest.trim_start_matches([']', ':']).parse().ok());
+        return one(naming, Some(name), None, port.or(Some(80)), false, asked.path);
     }
     let endpoint = connection.peer;
     // Behind a forward proxy the address is not the peer's.

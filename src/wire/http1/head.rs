@@ -179,6 +179,7 @@ pub(super) fn request(bytes: &[u8], cut: bool) -> Option<RequestHead> {
         method: Arc::from(method),
         path: Arc::from(bounded(path, PATH_LIMIT)),
         host: authority.and_then(|host| host_name(host.as_bytes())),
+        absolute: method != "CONNECT" && authority.is_some(),
         cut,
         ..RequestHead::default()
     };

@@ -65,6 +65,8 @@ pub struct RequestHead {
     pub path: Arc<str>,
     /// `host` field or the authority of an absolute target, lower case, with its port where given.
     pub host: Option<Arc<str>>,
+    /// The target was absolute, as it is for a forward proxy.
+    pub absolute: bool,
     /// The fields that are facts.
     pub fields: super::headers::RequestFields,
     /// The head was not seen to its end.

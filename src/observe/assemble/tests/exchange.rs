@@ -153,6 +153,17 @@ fn a_lock_that_has_nothing_to_do_with_a_connection_is_no_pool() {
 }
 
 #[test]
+fn a_thread_waits_in_the_pool_from_before_the_only_connection_was_made() {
+    let mut script = Script::new();
+    script.connect(1, DOCS, 0.0, 20.0);
+    script.exchange(1, 20.0, 100.0, &get("/a"), &answer(200, ""));
+    script.tid = 8;
+    script.block(Call::Semaphore, 10.0, 100.5);
+    script.exchange(1, 101.0, 201.0, &get("/b"), &answer(200, ""));
+    assert_eq!(phases(&script.hops(300.0)[1]), [(Phase::Pool, 91), (Phase::Wait, 100)]);
+}
+
+#[test]
 fn a_thread_that_waited_for_its_own_answer_waited_for_no_connection() {
     let mut script = Script::new();
     script.connect(1, DOCS, 0.0, 1.0);
@@ -263,4 +274,18 @@ fn unix_sockets_are_calls_only_where_they_speak_http() {
     script.exchange(2, 6.0, 9.0, b"GET /info HTTP/1.1\r\nHost: docker\r\n\r\n", &answer(200, ""));
     let hop = script.hop(10.0);
     assert_eq!(hop.dependency.as_deref(), Some("unix"));
+}
+
+#[test]
+fn what_is_asked_of_a_forward_proxy_is_named_by_its_own_address() {
+    let mut script = Script::new();
+    script.connect(1, ("10.0.0.9", 3128), 0.0, 1.0);
+    let asked = |url: &str| format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+    script.exchange(1, 1.0, 10.0, &asked("http://docs.example/a"), &answer(200, ""));
+    script.exchange(1, 11.0, 20.0, &asked("http://docs.example:8080/a"), &answer(200, ""));
+    script.exchange(1, 21.0, 30.0, &asked("http://127.0.0.1:40001/a"), &answer(200, ""));
+    script.exchange(1, 31.0, 40.0, &asked("http://[::2]:81/a"), &answer(200, ""));
+    let hops = script.hops(100.0);
+    let names: Vec<&str> = hops.iter().filter_map(|hop| hop.dependency.as_deref()).collect();
+    assert_eq!(names, ["docs.example", "docs.example:8080", "docs", "[::2]:81"]);
 }
