@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hopwatch::attribution::blame;
-use hopwatch::model::{Attempt, Bytes, Call, Client, Kind, Name, Origin, Outcome, Phase, Role, Run, Span, Timeline, Tokens};
+use hopwatch::model::{Bytes, Call, Kind, Name, Origin, Outcome, Phase, Role, Run, Span, Timeline};
 use std::hint::black_box;
 
 const MICRO: u64 = 1_000;
@@ -60,35 +60,8 @@ fn hops(count: u64) -> Run {
 }
 
 fn call(timeline: Timeline) -> Call {
-    let attempt = Attempt {
-        number: 1,
-        timeline: timeline.clone(),
-        outcome: Some(Outcome::Ok),
-        failed_by: None,
-        status: Some(200),
-        connection: None,
-        idle: None,
-        retry_after: None,
-    };
-    Call {
-        origin: Origin::Observer,
-        timeline,
-        outcome: Some(Outcome::Ok),
-        failed_by: None,
-        status: Some(200),
-        error_type: None,
-        errno: None,
-        attempts: vec![attempt],
-        model: None,
-        stream: None,
-        tokens: Tokens::default(),
-        bytes: Bytes { sent: 500, received: 800 },
-        client: Client::default(),
-        address: None,
-        gave_up_after: None,
-        internal: false,
-        opaque: false,
-    }
+    let call = Call::new(Origin::Observer, timeline).ended(Outcome::Ok, None, Some(200));
+    Call { bytes: Bytes { sent: 500, received: 800 }, ..call }
 }
 
 /// Each span the only child of the one before.

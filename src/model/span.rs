@@ -165,6 +165,52 @@ pub struct Attempt {
     pub retry_after: Option<Nanos>,
 }
 
+impl Call {
+    /// A call of one attempt of which nothing but its times is known; open.
+    #[must_use]
+    pub fn new(origin: Origin, timeline: Timeline) -> Self {
+        let attempt = Attempt {
+            number: 1,
+            timeline: timeline.clone(),
+            outcome: None,
+            failed_by: None,
+            status: None,
+            connection: None,
+            idle: None,
+            retry_after: None,
+        };
+        Self {
+            origin,
+            timeline,
+            outcome: None,
+            failed_by: None,
+            status: None,
+            error_type: None,
+            errno: None,
+            attempts: vec![attempt],
+            model: None,
+            stream: None,
+            tokens: Tokens::default(),
+            bytes: Bytes::default(),
+            client: Client::default(),
+            address: None,
+            gave_up_after: None,
+            internal: false,
+            opaque: false,
+        }
+    }
+
+    /// The same call, ended: itself and its last attempt.
+    #[must_use]
+    pub fn ended(mut self, outcome: Outcome, failed_by: Option<FailedBy>, status: Option<u16>) -> Self {
+        (self.outcome, self.failed_by, self.status) = (Some(outcome), failed_by, status);
+        if let Some(last) = self.attempts.last_mut() {
+            (last.outcome, last.failed_by, last.status) = (Some(outcome), failed_by, status);
+        }
+        self
+    }
+}
+
 /// Token counts as the answer told them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {

@@ -8,8 +8,7 @@ mod path;
 mod time;
 
 use crate::model::{
-    Attempt, Bytes, Call, Client, Exit, FailedBy, Kind, Losses, Nanos, Origin, Outcome, Phase, Role, Run, Span, StallCause,
-    Timeline, Tokens,
+    Bytes, Call, Client, Exit, FailedBy, Kind, Losses, Nanos, Origin, Outcome, Phase, Role, Run, Span, StallCause, Timeline,
 };
 
 /// One millisecond.
@@ -77,34 +76,11 @@ impl Build for Run {
     fn call(mut self, kind: Kind, name: &str, start: u64, phases: &[(Phase, u64)]) -> Self {
         let mut timeline = Timeline::new(T0 + start * MS);
         phases.iter().for_each(|&(phase, end)| timeline.push(phase, T0 + end * MS));
-        let attempt = Attempt {
-            number: 1,
-            timeline: timeline.clone(),
-            outcome: Some(Outcome::Ok),
-            failed_by: None,
-            status: Some(200),
-            connection: None,
-            idle: None,
-            retry_after: None,
-        };
         let call = Call {
-            origin: Origin::Observer,
-            timeline,
-            outcome: Some(Outcome::Ok),
-            failed_by: None,
-            status: Some(200),
-            error_type: None,
-            errno: None,
-            attempts: vec![attempt],
-            model: None,
-            stream: None,
-            tokens: Tokens::default(),
             bytes: Bytes { sent: 500, received: 800 },
             client: Client { pid: Some(7), ..Client::default() },
             address: Some("127.0.0.1:8000".into()),
-            gave_up_after: None,
-            internal: false,
-            opaque: false,
+            ..Call::new(Origin::Observer, timeline).ended(Outcome::Ok, None, Some(200))
         };
         let id = self.spans.len() as u64 + 1;
         let end = call.timeline.end();

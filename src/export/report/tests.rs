@@ -1,9 +1,6 @@
 use super::*;
 use crate::attribution::Judgement;
-use crate::model::{
-    Attempt, BlameRow, Bytes, Call, Client, Component, Evidence, Losses, RaisedAt, Role, Run, Span, SpanId, Timeline, Tokens,
-    Verdict,
-};
+use crate::model::{BlameRow, Call, Component, Evidence, Losses, RaisedAt, Role, Run, Span, SpanId, Timeline, Verdict};
 
 const MS: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000_000_000;
@@ -12,34 +9,9 @@ fn hop(id: u64, kind: Kind, dependency: &str, from_ms: u64, to_ms: u64, outcome:
     let start = START + from_ms * MS;
     let mut timeline = Timeline::new(start);
     timeline.push(Phase::Wait, START + to_ms * MS);
-    let attempt = Attempt {
-        number: 1,
-        timeline: timeline.clone(),
-        outcome: Some(outcome),
-        failed_by: None,
-        status: Some(200),
-        connection: Some(ConnectionState::New),
-        idle: None,
-        retry_after: None,
-    };
     let call = Call {
-        origin: Origin::Observer,
-        timeline,
-        outcome: Some(outcome),
-        failed_by: None,
-        status: Some(200),
-        error_type: None,
-        errno: None,
-        attempts: vec![attempt],
-        model: None,
-        stream: None,
-        tokens: Tokens::default(),
-        bytes: Bytes::default(),
-        client: Client::default(),
-        address: None,
         gave_up_after: (outcome == Outcome::Timeout).then_some((to_ms - from_ms) * MS),
-        internal: false,
-        opaque: false,
+        ..Call::new(Origin::Observer, timeline).ended(outcome, None, Some(200))
     };
     Span {
         role: Role::Client,
