@@ -89,6 +89,9 @@ int main(int n, char **v) {
             let (mut without, mut added) = (Vec::new(), Vec::new());
             for round in 0..ROUNDS {
                 let rings = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+                // Held as hopwatch holds it while it reads.
+                let lock = std::fs::File::open(rings.path())?;
+                lock.lock()?;
                 let observed = Some((object.as_path(), rings.path()));
                 let (plain, seen) = if round % 2 == 0 {
                     let plain = once(&program, case, count, None)?;

@@ -77,7 +77,7 @@ impl<'a> Account<'a> {
 
     /// The blame as the model tells it.
     pub(super) fn blame(&self) -> Vec<BlameRow> {
-        self.rows.iter().map(|row| row.blame(self.total)).collect()
+        self.rows.iter().map(|row| row.blame(self.total, &self.baselines)).collect()
     }
 
     /// A part of the run, 0 to 1.
@@ -126,12 +126,22 @@ impl Row<'_> {
         measured.then_some(sum)
     }
 
-    fn blame(&self, total: Nanos) -> BlameRow {
+    /// The call that matters most: the furthest beyond its usual time.
+    pub(super) fn main_part(&self, baselines: &Baselines<'_>) -> Option<&Part> {
+        let over = |part: &Part| {
+            let usual = baselines.usual(part.span, Some(self.phase)).map_or(0, |usual| usual.median);
+            part.time.saturating_sub(usual)
+        };
+        self.parts.iter().max_by_key(|part| (over(part), part.time))
+    }
+
+    fn blame(&self, total: Nanos, baselines: &Baselines<'_>) -> BlameRow {
+        let main = self.main_part(baselines).filter(|_| self.usual.is_some());
         BlameRow {
             component: self.component(),
             time: self.time,
             share: share(self.time, total),
-            usual: self.usual,
+            usual: main.and_then(|part| baselines.usual(part.span, Some(self.phase))).map(|usual| usual.median),
             calls: self.parts.len() as u64,
             inferred: self.inferred > 0,
             detail: self.blockers.first().map(|(blocker, _)| blocker.detail()),
@@ -286,7 +296,7 @@ fn shared(a: Option<&Name>, b: Option<&Name>) -> bool {
 fn nested(run: &Run, horizon: Nanos) -> Vec<(u32, u32)> {
     /// Calls that began before are looked at this far back; deeper overlaps stay side by side.
     const LOOK_BACK: usize = 64;
-    let end = |span: &Span| span.end.unwrap_or(horizon).max(span.start);
+    let end = |span: &Span| span.end_or(horizon);
     let pid = |span: &Span| span.call.as_ref().and_then(|call| call.client.pid);
     let is_internal = |span: &Span| span.call.as_ref().is_some_and(|call| call.internal);
     let mut outer: Vec<u32> = (0..run.spans.len() as u32).filter(|&at| is_internal(&run.spans[at as usize])).collect();

@@ -150,7 +150,7 @@ impl Forest {
         let seen = || spans.iter().map(|span| span.end.unwrap_or(0).max(span.start)).max().unwrap_or(0);
         let limit = horizon.unwrap_or_else(seen);
         self.start = spans.iter().map(|span| span.start).collect();
-        self.end = spans.iter().map(|span| span.end.unwrap_or(limit).max(span.start)).collect();
+        self.end = spans.iter().map(|span| span.end_or(limit)).collect();
     }
 
     /// The longest root is the run; orphans inside it hang off it, all others have trees of their own.

@@ -93,11 +93,7 @@ pub(super) struct Culprit {
 
 impl Culprit {
     fn row(account: &Account<'_>, row: &Row<'_>, basis: Basis) -> Self {
-        let over = |part: &super::account::Part| {
-            let usual = account.baselines.usual(part.span, Some(row.phase)).map_or(0, |usual| usual.median);
-            part.time.saturating_sub(usual)
-        };
-        let main = row.parts.iter().max_by_key(|part| (over(part), part.time));
+        let main = row.main_part(&account.baselines);
         Self { component: row.component(), basis, hop: main.map(|part| part.span) }
     }
 }
@@ -224,8 +220,8 @@ fn interrupted(account: &Account<'_>) -> Option<Culprit> {
     const LONG: Nanos = 1_000_000_000;
     let culprit = spent(account)?;
     let span = account.span(culprit.hop?);
-    let at_the_end = span.end.is_none_or(|end| end.saturating_add(LONG / 10) >= account.run.horizon());
-    let took = span.end.unwrap_or(account.run.horizon()).saturating_sub(span.start);
+    let at_the_end = span.end_or(account.run.horizon()).saturating_add(LONG / 10) >= account.run.horizon();
+    let took = span.end_or(account.run.horizon()).saturating_sub(span.start);
     let usual = account.baselines.usual(culprit.hop?, None);
     let stands_out = usual.map_or(took >= account.total / 4, |usual| took >= usual.median.saturating_mul(3));
     (at_the_end && took >= LONG && stands_out).then_some(culprit)

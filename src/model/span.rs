@@ -95,6 +95,14 @@ impl Span {
     pub const fn is_open(&self) -> bool {
         self.end.is_none()
     }
+
+    /// When it ended. An open one lasts as far as it was seen: its process may be gone long before `horizon`, to which it
+    /// reaches where nothing tells. Never before the start.
+    #[must_use]
+    pub fn end_or(&self, horizon: Nanos) -> Nanos {
+        let seen = || self.call.as_ref().map(|call| call.timeline.end()).filter(|&seen| seen > self.start);
+        self.end.or_else(seen).unwrap_or(horizon).max(self.start)
+    }
 }
 
 /// What is known of one logical call to a dependency.

@@ -22,7 +22,8 @@ pub struct BlameRow {
     pub time: Nanos,
     /// Part of the run (of its deadline when it was cut there), 0 to 1.
     pub share: f64,
-    /// What this component takes in the run's other calls for the same number of calls; `None` = too few to say.
+    /// What one call takes here normally: the median of the run's other calls, leaving the one that matters most out; `None` = too few
+    /// to say.
     pub usual: Option<Nanos>,
     /// Calls of the component that lie on the path.
     pub calls: u64,
@@ -56,7 +57,7 @@ pub struct Verdict {
     pub time: Nanos,
     /// Part of the run, 0 to 1.
     pub share: f64,
-    /// What it takes normally.
+    /// What one call takes normally.
     pub usual: Option<Nanos>,
     /// How sure.
     pub confidence: Confidence,

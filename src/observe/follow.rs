@@ -8,8 +8,9 @@ use super::queue::Queues;
 use super::ring::{Lost, Maker, Ring, Thread};
 use crate::model::clock::{Anchor, monotonic};
 use crate::model::{Naming, Nanos, Span};
+use crate::observer::layout::NO_ROOM;
 use rustc_hash::FxHashSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -244,6 +245,10 @@ impl State {
         let Ok(entries) = std::fs::read_dir(&self.directory) else { return false };
         let mut fresh: Vec<(u64, Followed)> = Vec::new();
         for name in entries.flatten().map(|entry| entry.file_name()) {
+            if Path::new(&name).extension().is_some_and(|extension| extension == NO_ROOM) {
+                self.without_room(&name);
+                continue;
+            }
             if self.known.contains(&name) || Path::new(&name).extension().is_none_or(|extension| extension != "ring") {
                 continue;
             }
@@ -286,6 +291,14 @@ impl State {
             self.followed.push(followed);
         }
         found
+    }
+
+    /// A process found no room for its ring.
+    fn without_room(&mut self, name: &OsStr) {
+        let _ = std::fs::remove_file(self.directory.join(name));
+        let pid = name.to_str().and_then(|name| name.split('-').next()?.parse().ok()).unwrap_or_default();
+        self.kin.had_no_room(pid, self.anchor.now());
+        self.assembler.had_no_room();
     }
 
     /// A file that is not ready is looked at again, but not for ever.

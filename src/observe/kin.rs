@@ -3,6 +3,7 @@
 use super::spawn::{Sight, examine};
 use crate::model::{Nanos, redact};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +50,17 @@ impl Kin {
             }
         }
         self.judged = living;
+    }
+
+    /// A process found no room for its records.
+    pub(super) fn had_no_room(&mut self, pid: u32, now: Nanos) {
+        if self.unseen.len() < MOST {
+            // Many are over by the time they are found.
+            let program = fs::read_link(format!("/proc/{pid}/exe")).ok();
+            let name = program.as_deref().and_then(Path::file_name).map_or("a process".into(), OsStr::to_string_lossy);
+            let note = "it had no room for its records (a full directory, or a limit on the size of its files)".to_owned();
+            self.unseen.push(Unseen { pid, ppid: 0, program: redact::name(&name), found: now, note });
+        }
     }
 
     fn judge(&mut self, pid: u32, ppid: u32, program: &Path, now: Nanos) {

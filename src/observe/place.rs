@@ -2,10 +2,11 @@
 //!
 //! The object is installed once, under a name that contains its hash, in a directory that only the user can write to, and
 //! never taken away: descendants outlive the run, and the dynamic linker complains on their standard error about an object
-//! that is missing. Rings lie in memory where there is room for them, and go with the run.
+//! that is missing. Rings lie in memory where there is room for them, and go with the run; those of a run that was killed are taken
+//! away by the next one, since heads and bodies stand in them.
 
 use crate::observer::OBJECT;
-use crate::observer::layout::FILE_BYTES;
+use crate::observer::layout::{FILE_BYTES, NO_ROOM};
 use sha2::{Digest, Sha256};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -14,18 +15,27 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Room that a directory must have for rings, in bytes.
 const ROOM: u64 = 16 * FILE_BYTES as u64;
 
+/// Start of the name of a directory of rings.
+const RINGS_PREFIX: &str = "hopwatch-";
+/// A directory of rings that nobody holds is left alone for this long: its owner may be about to lock it.
+const SWEEP_AFTER: Duration = Duration::from_secs(60);
+
 /// Where the observer's parts lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Place {
     /// The installed shared object.
     pub object: PathBuf,
     /// This run's directory of rings.
     pub rings: PathBuf,
+    /// Locked as long as the run lives.
+    _lock: Option<Arc<File>>,
 }
 
 /// No place was found.
@@ -94,8 +104,15 @@ impl Place {
             return Err(PlaceError::NoObserver);
         }
         let object = first(&candidates.objects, |directory| install(object, directory)).map_err(PlaceError::Object)?;
-        let rings = first(&candidates.rings, make_rings).map_err(PlaceError::Rings)?;
-        Ok(Self { object, rings })
+        candidates.rings.iter().for_each(|directory| sweep(directory, SWEEP_AFTER));
+        let (rings, lock) = first(&candidates.rings, make_rings).map_err(PlaceError::Rings)?;
+        Ok(Self { object, rings, _lock: lock.map(Arc::new) })
+    }
+
+    /// A place with these paths, where nothing is made.
+    #[cfg(test)]
+    pub(crate) fn named(object: &str, rings: &str) -> Self {
+        Self { object: object.into(), rings: rings.into(), _lock: None }
     }
 
     /// Takes the rings' directory away; the object stays.
@@ -105,11 +122,11 @@ impl Place {
     }
 }
 
-fn first(directories: &[PathBuf], make: impl Fn(&Path) -> Result<PathBuf, String>) -> Result<PathBuf, Vec<Refused>> {
+fn first<T>(directories: &[PathBuf], make: impl Fn(&Path) -> Result<T, String>) -> Result<T, Vec<Refused>> {
     let mut refused = Vec::new();
     for directory in directories {
         match make(directory) {
-            Ok(path) => return Ok(path),
+            Ok(made) => return Ok(made),
             Err(reason) => refused.push(Refused { directory: directory.clone(), reason }),
         }
     }
@@ -180,14 +197,40 @@ fn may_run(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn make_rings(directory: &Path) -> Result<PathBuf, String> {
+fn make_rings(directory: &Path) -> Result<(PathBuf, Option<File>), String> {
     let free = free_space(directory).map_err(said)?;
     if free < ROOM {
         return Err(format!("only {} MiB free", free >> 20));
     }
-    let path = directory.join(format!("hopwatch-{}", unique()));
+    let path = directory.join(format!("{RINGS_PREFIX}{}", unique()));
     DirBuilder::new().mode(0o700).create(&path).map_err(said)?;
-    Ok(path)
+    let lock = File::open(&path).map_err(said)?;
+    // Where a file system has no locks, nothing is swept either.
+    let held = lock.try_lock().is_ok();
+    Ok((path, held.then_some(lock)))
+}
+
+/// Takes away the rings of runs that were killed: directories of ours, not locked by anybody, older than `age`.
+fn sweep(directory: &Path, age: Duration) {
+    // SAFETY: asks for a number.
+    let own = unsafe { libc::geteuid() };
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(RINGS_PREFIX.as_bytes())) {
+        let Ok(about) = entry.metadata() else { continue };
+        let is_old = about.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|since| since >= age));
+        if !about.is_dir() || about.uid() != own || !is_old || !holds_rings_only(&entry.path()) {
+            continue;
+        }
+        if File::open(entry.path()).is_ok_and(|rings| rings.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Objects lie in a directory of a like name where there is no cache.
+fn holds_rings_only(directory: &Path) -> bool {
+    let of_ring = |path: PathBuf| path.extension().is_some_and(|extension| extension == "ring" || extension == NO_ROOM);
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| of_ring(entry.path()))))
 }
 
 fn free_space(directory: &Path) -> io::Result<u64> {
@@ -273,6 +316,23 @@ mod tests {
     #[test]
     fn a_build_without_an_observer_says_so() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(Place::make_of(b"", &candidates(root.path())), Err(PlaceError::NoObserver));
+        assert_eq!(Place::make_of(b"", &candidates(root.path())).unwrap_err(), PlaceError::NoObserver);
+    }
+
+    #[test]
+    fn rings_of_a_killed_run_are_swept_and_those_of_a_living_one_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        let living = Place::make_of(OBJECT, &candidates(root.path())).unwrap();
+        let killed = root.path().join("hopwatch-1-0-00000000");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join("1-2.ring"), b"secret").unwrap();
+        fs::write(killed.join("3-4.noroom"), b"").unwrap();
+        let other = root.path().join("hopwatch-cache");
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("observer.so"), b"object").unwrap();
+        sweep(root.path(), SWEEP_AFTER);
+        assert!(killed.exists(), "it may be about to be locked");
+        sweep(root.path(), Duration::ZERO);
+        assert!(!killed.exists() && living.rings.exists() && other.exists());
     }
 }

@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_users_preload_is_kept_and_ours_stands_first_and_once() {
-        let place = Place { object: "/c/observer-0123456789abcdef.so".into(), rings: "/r".into() };
+        let place = Place::named("/c/observer-0123456789abcdef.so", "/r");
         let set = |preload: &str, sanitizer: &str| {
             let values = environment(&place, &[], |name| match name {
                 "LD_PRELOAD" => Some(preload.into()),
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn skipped_programs_add_to_those_that_the_environment_names() {
-        let place = Place { object: "/c/observer-0123456789abcdef.so".into(), rings: "/r".into() };
+        let place = Place::named("/c/observer-0123456789abcdef.so", "/r");
         let set = |skip: &[&str], current: &'static str| {
             let skip: Vec<String> = skip.iter().map(|&name| name.to_owned()).collect();
             let values = environment(&place, &skip, |name| (name == ENV_SKIP).then(|| current.into()));

@@ -201,6 +201,9 @@ pub mod flag {
     pub const UNIX: u16 = 128;
 }
 
+/// Extension of the empty file that stands for a ring for which there was no room.
+pub const NO_ROOM: &str = "noroom";
+
 /// What a record tells.
 #[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

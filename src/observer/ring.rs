@@ -2,6 +2,7 @@
 
 use super::arch::{self, number};
 use super::layout::{
+    NO_ROOM,
     FILE_BYTES, HEADER_BYTES, Header, MADE_AFTER_FORK, MADE_AT_START, MAGIC, RING_BYTES, RING_OFFSET, Record, SLOT_BYTES, SLOTS,
     THREADS, ThreadSlot, slots_for,
 };
@@ -206,6 +207,47 @@ impl Path {
     }
 }
 
+/// Makes a file that was not there; its descriptor, or an error below zero.
+fn create(path: &Path) -> isize {
+    // O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, relative to the working directory (-100).
+    let flags = 0o2 | 0o100 | 0o200 | 0o400_000 | 0o2_000_000;
+    // SAFETY: the path ends with a zero.
+    unsafe { arch::syscall(number::OPENAT, [-100isize as usize, path.bytes.as_ptr() as usize, flags, 0o600, 0, 0]) }
+}
+
+/// Whether nobody reads the rings of a directory any more: its reader holds a lock on it for as long as it lives. Rings made
+/// after that would fill the place, since nobody takes them away.
+fn is_abandoned(directory: &Path) -> bool {
+    let name = directory.bytes.as_ptr() as usize;
+    // O_RDONLY | O_DIRECTORY | O_CLOEXEC; LOCK_SH | LOCK_NB.
+    // SAFETY: the path ends with a zero; the descriptor is closed again, and the lock with it.
+    unsafe {
+        let fd = arch::syscall(number::OPENAT, [-100isize as usize, name, 0o200_000 | 0o2_000_000, 0, 0, 0]);
+        if fd < 0 {
+            return true;
+        }
+        let locked = arch::syscall(number::FLOCK, [fd as usize, 1 | 4, 0, 0, 0, 0]) == 0;
+        arch::syscall(number::CLOSE, [fd as usize, 0, 0, 0, 0, 0]);
+        locked
+    }
+}
+
+/// Leaves an empty file in place of a ring for which there was no room, so that the loss is told.
+fn leave_mark(path: &mut Path) {
+    path.len = path.len.saturating_sub(b"ring\0".len());
+    for &byte in NO_ROOM.as_bytes() {
+        path.push(byte);
+    }
+    path.push(0);
+    let fd = create(path);
+    if fd >= 0 {
+        // SAFETY: closes the file just made.
+        unsafe {
+            arch::syscall(number::CLOSE, [fd as usize, 0, 0, 0, 0, 0]);
+        }
+    }
+}
+
 fn make(how: u32) {
     let pid = sys::pid();
     PID.store(pid, Relaxed);
@@ -215,9 +257,6 @@ fn make(how: u32) {
         let asked = arch::syscall(number::PRLIMIT64, [0, 1, 0, (&raw mut limits) as usize, 0, 0]);
         asked == 0 && limits[0] >= FILE_BYTES as u64
     };
-    if !fits {
-        return;
-    }
     let started = sys::now();
     // SAFETY: `make` runs once at a time; the place is written by the constructor only.
     let (path, place) = unsafe { (&mut *PATH.get(), &*PLACE.get()) };
@@ -225,6 +264,11 @@ fn make(how: u32) {
     for &byte in place.directory.iter().take(place.directory_len) {
         path.push(byte);
     }
+    path.push(0);
+    if is_abandoned(path) {
+        return;
+    }
+    path.len -= 1;
     path.push(b'/');
     path.push_number(u64::from(pid));
     path.push(b'-');
@@ -233,10 +277,11 @@ fn make(how: u32) {
         path.push(byte);
     }
     let name = path.bytes.as_ptr() as usize;
-    // O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, relative to the working directory (-100).
-    // SAFETY: the path ends with a zero.
-    let fd =
-        unsafe { arch::syscall(number::OPENAT, [-100isize as usize, name, 0o2 | 0o100 | 0o200 | 0o400_000 | 0o2_000_000, 0o600, 0, 0]) };
+    if !fits {
+        leave_mark(path);
+        return;
+    }
+    let fd = create(path);
     if fd < 0 {
         return;
     }
@@ -251,7 +296,10 @@ fn make(how: u32) {
             arch::syscall(number::UNLINK, [name, 0, 0, 0, 0, 0]);
         }
     }
-    let Some(base) = base else { return };
+    let Some(base) = base else {
+        leave_mark(path);
+        return;
+    };
     // SAFETY: fresh, zero, mapped for `FILE_BYTES`; nobody else knows it yet.
     unsafe {
         let header = base.cast::<Header>();

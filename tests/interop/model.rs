@@ -24,20 +24,20 @@ fn watched(app: App, model: &Server, options: &[&str]) -> Watched {
 fn a_slow_first_token_is_told_apart_from_a_slow_answer() {
     let Some(app) = App::new("openai_stream.py") else { return };
     let model = model(|request| {
-        let slow = if request.number == 2 { 6_000 } else { 50 };
+        let slow = if request.number == 4 { 6_000 } else { 50 };
         finish(streamed(Script::event_stream().delay(slow), 5, 5), 20, 5)
     });
 
-    let Watched { finished, report } = watched(app.arg(model.url("/v1")).option("--calls", 3), &model, &["--deadline", "6s"]);
+    let Watched { finished, report } = watched(app.arg(model.url("/v1")).option("--calls", 5), &model, &["--deadline", "6s"]);
 
     assert_eq!(finished.code, 0, "{}", report.dump());
     report.is("/runs/0/outcome", "timeout");
     report.culprit("llm", "openai", "first_token");
     report.is("/runs/0/verdict/cause", "slow_dependency");
     let calls = report.hops("llm", "openai");
-    assert_eq!(calls.len(), 3, "{}", report.dump());
-    calls[2].ended_ok().is("/stream", true).is("/tokens/output", 5).took("first_token", 5_500.0, 8_000.0);
-    report.holds(calls[2].phase("wait") < 1_500.0, "the head came at once");
+    assert_eq!(calls.len(), 5, "{}", report.dump());
+    calls[4].ended_ok().is("/stream", true).is("/tokens/output", 5).took("first_token", 5_500.0, 8_000.0);
+    report.holds(calls[4].phase("wait") < 1_500.0, "the head came at once");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_clients_own_read_timeout_is_named_as_such() {
     report.culprit("llm", "openai", "wait");
     report.is("/runs/0/verdict/raised_at", Value::Null);
     let hop = report.hop("llm", "openai").ended("timeout", "caller").is("/client/read_timeout_ms", 2500.0);
-    hop.took("wait", 2_300.0, 5_000.0).is("/status", Value::Null).is("/stream", false);
+    hop.took("wait", 2_300.0, 5_000.0).is("/status", Value::Null);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What the program prints, how it ends and what it sends are the same with and without hopwatch.
 
+use serde_json::json;
+
 use crate::support::app::{App, Finished};
 use crate::support::peers::refused;
-use crate::support::replies::{CHAT, completion, documents, found, stream};
+use crate::support::replies::{CHAT, completion, found, stream, tool_call};
+use crate::support::request::Request;
 use crate::support::server::{Router, Server};
 
 /// Runs a program both ways and compares all that is the same in two runs alone.
@@ -52,10 +55,14 @@ fn the_openai_client_writes_and_sends_the_same() {
 }
 
 #[test]
-fn an_agent_writes_and_sends_the_same() {
-    let Some(app) = App::new("support_agent.py") else { return };
-    let server = Router::new().route("/search", |_| documents()).route(CHAT, |_| completion("Here.", 9, 2)).start();
-    same_both_ways(&app.arg(server.url("")).arg(server.url("/v1")).option("--budget", 1000), &server);
+fn an_autogen_agent_writes_and_sends_the_same() {
+    let Some(app) = App::new("autogen_agent.py") else { return };
+    let answer = |request: &Request| {
+        let asks = request.number.is_multiple_of(2);
+        if asks { tool_call("lookup", &json!({"key": "42"})) } else { completion("Here.", 9, 2) }
+    };
+    let server = Router::new().route(CHAT, answer).route("/lookup", |_| found()).start();
+    same_both_ways(&app.arg(server.url("/v1")).arg(server.url("")), &server);
 }
 
 #[test]

@@ -14,6 +14,8 @@ use std::process::{Command, Output};
 pub(crate) struct Place {
     folder: tempfile::TempDir,
     rings: tempfile::TempDir,
+    /// Held as hopwatch holds it while it reads.
+    lock: fs::File,
 }
 
 impl Place {
@@ -22,7 +24,10 @@ impl Place {
         fs::write(folder.path().join("libhopwatch_observer.so"), OBJECT).unwrap();
         let shared = Path::new("/dev/shm");
         let rings = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
-        Self { folder, rings: rings.unwrap() }
+        let rings = rings.unwrap();
+        let lock = fs::File::open(rings.path()).unwrap();
+        lock.lock().unwrap();
+        Self { folder, rings, lock }
     }
 
     pub(crate) fn object(&self) -> PathBuf {
@@ -33,6 +38,11 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// The reader is gone, as after a SIGKILL.
+    pub(crate) fn abandon(&self) {
+        self.lock.unlock().unwrap();
+    }
+
     pub(crate) fn directory(&self) -> &Path {
         self.rings.path()
     }
@@ -40,8 +50,11 @@ impl Place {
     /// A command that will be observed.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
+        // What the surroundings set for the tests themselves would be handed on as if it were the observer's.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HOPWATCH_")) {
+            command.env_remove(name);
+        }
         command.env("LD_PRELOAD", self.object()).env("HOPWATCH_RINGS", self.rings.path());
-        command.env_remove("HOPWATCH_OBSERVER").env_remove("HOPWATCH_SKIP");
         command
     }
 
@@ -71,8 +84,12 @@ impl Place {
 
     /// The rings, oldest first.
     pub(crate) fn rings(&self) -> Vec<Ring> {
-        let mut rings: Vec<Ring> =
-            fs::read_dir(self.rings.path()).unwrap().map(|entry| Ring::read(&entry.unwrap().path())).collect();
+        let mut rings: Vec<Ring> = fs::read_dir(self.rings.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| is_ring(path))
+            .map(|path| Ring::read(&path))
+            .collect();
         rings.sort_by_key(|ring| ring.start);
         rings
     }
@@ -83,6 +100,10 @@ impl Place {
         assert_eq!(rings.len(), 1, "{:?}", rings.iter().map(|ring| &ring.program).collect::<Vec<_>>());
         rings.remove(0)
     }
+}
+
+fn is_ring(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ring")
 }
 
 /// A dynamically linked Python.

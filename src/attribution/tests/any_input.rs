@@ -134,7 +134,7 @@ proptest! {
     fn self_time_is_never_more_than_the_span(spans in prop::collection::vec(span(), 0..30)) {
         let latest = spans.iter().map(|span| span.end.unwrap_or(0).max(span.start)).max().unwrap_or(0);
         for (span, own) in spans.iter().zip(self_times(&spans)) {
-            prop_assert!(own <= span.end.unwrap_or(latest).saturating_sub(span.start));
+            prop_assert!(own <= span.end_or(latest) - span.start);
         }
     }
 

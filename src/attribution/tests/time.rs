@@ -80,10 +80,9 @@ fn time_in_a_called_service_is_its_client_s_dependency() {
 fn usual_is_the_median_of_the_other_calls_that_ended_well() {
     let times = [100, 200, 300, 5_000];
     let run = times.iter().fold((run(6_000), 0), |(run, at), took| (run.calls(1, Kind::Tool, "x", at, *took), at + took)).0;
-    // For 100: of 200, 300, 5000; for 5000: of 100, 200, 300.
-    assert_eq!(judge(&run).blame[0].usual, Some((300 + 300 + 200 + 200) * MS));
+    assert_eq!(judge(&run).blame[0].usual, Some(200 * MS), "for the slowest: of 100, 200, 300");
     let failing = run.calls(1, Kind::Tool, "x", 5_600, 50).failed(Outcome::ServerError, FailedBy::Peer);
-    assert_eq!(judge(&failing).blame[0].usual, Some((1_000 + 250) * MS), "a failed call is compared but not compared with");
+    assert_eq!(judge(&failing).blame[0].usual, Some(200 * MS), "a failed call is not compared with");
     let few = super::run(600).calls(3, Kind::Tool, "x", 0, 200);
     assert_eq!(judge(&few).blame[0].usual, None);
 }
@@ -95,7 +94,7 @@ fn calls_of_a_neighbouring_size_are_compared_and_far_ones_are_not() {
         let run = run.calls(1, Kind::Llm, "m", 200, 700).with(|_, call| call.bytes.sent = 1_030);
         judge(&run).blame[0].usual
     };
-    assert_eq!(sized(1_000), Some(200 * MS), "one row: the last call, and one of the five");
+    assert_eq!(sized(1_000), Some(100 * MS), "the last call, against the five");
     assert_eq!(sized(60), None);
     assert_eq!(sized(100_000), None);
 }
@@ -114,4 +113,10 @@ fn blame_names_how_many_calls_are_behind_a_row() {
     let run = run(1_000).calls(4, Kind::Tool, "x", 0, 200);
     let judgement = judge(&run);
     assert_eq!((judgement.blame[0].calls, judgement.blame[0].share), (4, 0.8));
+}
+
+#[test]
+fn an_open_call_of_a_process_that_died_lasts_no_longer_than_it() {
+    let run = run(5_000).call(Kind::Http, "docs", 500, &[(Phase::Connect, 510), (Phase::Wait, 1_000)]).open();
+    assert_eq!(told(&judge(&run)), ["-/- self 4500", "http/docs wait 490", "http/docs connect 10"]);
 }

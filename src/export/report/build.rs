@@ -63,6 +63,7 @@ fn blame_report(row: &BlameRow) -> BlameReport {
         ms: millis(row.time),
         share: ratio(row.share),
         usual_ms: row.usual.map(millis),
+        calls: row.calls,
         inferred: row.inferred,
         detail: row.detail.clone(),
     }
@@ -122,7 +123,7 @@ fn hop_report(run: &Run, span: &Span) -> Option<HopReport> {
         operation: redact::name(&span.operation),
         origin: call.origin,
         started_ms: millis(span.start.saturating_sub(run.start)),
-        duration_ms: millis(span.end.unwrap_or(run.seen_until.max(call.timeline.end())).saturating_sub(span.start)),
+        duration_ms: millis(span.end_or(run.seen_until).saturating_sub(span.start)),
         open: span.is_open(),
         current_phase: if span.is_open() { call.timeline.last_phase() } else { None },
         outcome: call.outcome,

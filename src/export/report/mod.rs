@@ -91,8 +91,10 @@ shape! {
         pub ms: f64,
         /// Part of the run, 0 to 1.
         pub share: f64,
-        /// What it takes in the run's other calls.
+        /// What one call takes normally: the median of the run's other calls; `null` = too few to say.
         pub usual_ms: Option<f64>,
+        /// Calls on the critical path that make this share; 0 for the caller itself.
+        pub calls: u64,
         /// Some of it is estimated.
         pub inferred: bool,
         /// What blocked, for the caller's own rows.
@@ -113,7 +115,7 @@ shape! {
         pub ms: f64,
         /// Part of the run, 0 to 1.
         pub share: f64,
-        /// What it takes normally.
+        /// What one call takes normally.
         pub usual_ms: Option<f64>,
         /// How sure.
         pub confidence: Confidence,

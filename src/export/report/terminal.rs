@@ -135,8 +135,10 @@ fn verdict_text(out: &mut String, run: &RunReport, verdict: &VerdictReport, styl
     };
     // Without the ratio the call is not to blame for its length, and its usual time would only distract.
     if let (Some(usual), Some(times)) = (verdict.usual_ms, number("times_usual")) {
+        let row = run.blame.iter().find(|row| is_culprits(verdict, row));
+        let each = if row.is_some_and(|row| row.calls > 1) { " a call" } else { "" };
         let calls = number("calls_seen").map_or_else(String::new, |calls| format!(", {}", plural(calls as usize, "call")));
-        let _ = write!(sentence, ", normally {} ({times:.0}x{calls})", human(usual));
+        let _ = write!(sentence, ", normally {}{each} ({times:.0}x{calls})", human(usual));
     }
     line(out, "culprit", &sentence);
     if let Some(cause) = verdict.cause {
@@ -201,11 +203,12 @@ fn is_of(row: &BlameReport, raised: &RaisedAtReport) -> bool {
 }
 
 fn bar_color(run: &RunReport, row: &BlameReport) -> AnsiColor {
-    let culprit = run
-        .verdict
-        .as_ref()
-        .is_some_and(|verdict| verdict.kind == row.kind && verdict.dependency == row.dependency && verdict.phase == row.phase);
+    let culprit = run.verdict.as_ref().is_some_and(|verdict| is_culprits(verdict, row));
     if culprit { AnsiColor::Red } else { AnsiColor::Blue }
+}
+
+fn is_culprits(verdict: &VerdictReport, row: &BlameReport) -> bool {
+    verdict.kind == row.kind && verdict.dependency == row.dependency && verdict.phase == row.phase
 }
 
 fn row_name(row: &BlameReport) -> String {

@@ -70,6 +70,15 @@ pub(super) struct Closed {
     pub(super) errno: i32,
 }
 
+/// The last exchange of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastCall {
+    pub(super) start: Nanos,
+    pub(super) end: Nanos,
+    /// Thread that sent the request.
+    pub(super) tid: u32,
+}
+
 /// One connection of a process.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
@@ -108,8 +117,8 @@ pub(super) struct Connection {
     /// Bytes lie in it that nobody reads.
     pub(super) unread: Option<Unread>,
     pub(super) calls: u64,
-    /// The last exchange: start and end.
-    pub(super) last_call: Option<(Nanos, Nanos)>,
+    /// The last exchange.
+    pub(super) last_call: Option<LastCall>,
     pub(super) peer_closed: Option<Closed>,
     pub(super) close_announced: bool,
     pub(super) dependency: Option<(Kind, Name)>,

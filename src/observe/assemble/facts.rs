@@ -1,6 +1,6 @@
 //! What the readers tell, applied to a connection's exchanges.
 
-use super::connection::Connection;
+use super::connection::{Connection, LastCall};
 use super::exchange::{Exchange, How, Judged, Moved};
 use super::hops::{Candidate, Key, Try};
 use super::inbound::{self, Serving};
@@ -103,7 +103,7 @@ pub(super) fn begin(process: &Process, shared: &mut Shared, connection: &mut Con
         new.setup = Some(connection.setup.clone());
     } else {
         new.state = ConnectionState::Reused;
-        new.idle = connection.last_call.map(|(_, end)| new.started.saturating_sub(end));
+        new.idle = connection.last_call.map(|last| new.started.saturating_sub(last.end));
         new.pool_from = waited_for(process, connection, moved);
     }
     connection.calls += 1;
@@ -113,18 +113,19 @@ pub(super) fn begin(process: &Process, shared: &mut Shared, connection: &mut Con
 }
 
 /// Since when a thread waited for this connection: it came out of a lock right now, the connection's last exchange ended
-/// while it waited, and no other connection to the peer was free.
+/// while it waited, was another thread's, and no other connection to the peer was free.
 fn waited_for(process: &Process, connection: &Connection, moved: Moved) -> Option<Nanos> {
     if moved.is_loop {
         return None;
     }
     let block = process.blocks.lock_until(moved.tid, moved.start, POOL_SLACK)?;
-    let (started, ended) = connection.last_call?;
-    let freed = started <= block.start && ended >= block.start && ended <= block.end.saturating_add(POOL_SLACK);
+    // A thread that waited for its own answer, or for work after it had sent, waited for no connection.
+    let last = connection.last_call.filter(|last| last.tid != moved.tid)?;
+    let freed = last.start <= block.start && last.end >= block.start && last.end <= block.end.saturating_add(POOL_SLACK);
     let was_busy = |other: &Connection| {
         other.setup.start > block.start
             || other.is_busy()
-            || other.last_call.is_some_and(|(started, ended)| started <= block.start && ended >= block.start)
+            || other.last_call.is_some_and(|last| last.start <= block.start && last.end >= block.start)
     };
     let mut others = process.connections.values().filter(|other| !other.accepted && other.peer == connection.peer);
     (freed && others.all(|other| was_busy(other))).then_some(block.start)
@@ -264,7 +265,7 @@ pub(super) fn finish(
     }
     let attempt = attempt(process, shared, connection, &exchange, Some(judged), at);
     connection.dependency = Some((attempt.named.kind, attempt.named.name.clone()));
-    connection.last_call = Some((exchange.started, at));
+    connection.last_call = Some(LastCall { start: exchange.started, end: at, tid: exchange.tid });
     if judged.outcome == Outcome::Ok {
         let tid = Some(exchange.tid).filter(|_| !exchange.is_loop);
         shared.hops.succeeded(process.id, &attempt.named.name, &attempt.key, tid, attempt.timeline.start());

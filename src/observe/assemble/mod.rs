@@ -198,6 +198,11 @@ impl Assembler {
         }
     }
 
+    /// A process had no room to record anything.
+    pub(crate) fn had_no_room(&mut self) {
+        self.shared.miss("processes", 1);
+    }
+
     /// The hops that are open at `now`, with what their threads are in.
     pub(crate) fn open(&mut self, now: Nanos, threads: &dyn Fn(ProcessId) -> Vec<Thread>) -> Vec<Span> {
         let mut spans = Vec::new();

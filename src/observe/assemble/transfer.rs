@@ -8,7 +8,7 @@ use super::{MILLI, Seen, Shared, facts, failure, turn};
 use crate::model::Nanos;
 use crate::observer::layout::{AGE_UNKNOWN, flag};
 use crate::wire::Chunk;
-use crate::wire::http1::{Direction, Fact};
+use crate::wire::http1::{Direction, Fact, ResponseBody};
 
 /// Session tickets come as late as this after a handshake, round trips not counted: Linux delays acknowledgements so long.
 const TICKETS: Nanos = 50 * MILLI;
@@ -231,14 +231,22 @@ fn end_of_answers(process: &mut Process, shared: &mut Shared, connection: &mut C
     for fact in told {
         let moved = Moved { start: at, end: at, arrived: at, tid: 0, is_loop: false };
         match fact {
-            Fact::ResponseEnded { exchange, bytes, body, .. } if body.complete && takes(framed) => {
+            // A stream that said it is done is whole, though its client leaves without the end of its framing, as some do.
+            Fact::ResponseEnded { exchange, bytes, body, .. } if body.done || (body.complete && takes(framed)) => {
                 // What came last ended it, not the close that showed it.
                 let at = if framed { last } else { at };
+                let body = ResponseBody { complete: true, ..body };
                 facts::apply(process, shared, connection, moved, &[], Fact::ResponseEnded { exchange, at, bytes, body });
             }
             // The peer cut it.
             Fact::ResponseEnded { .. } if takes(false) => facts::apply(process, shared, connection, moved, &[], fact),
-            Fact::ResponseEnded { .. } => {}
+            // What it said up to there is known all the same.
+            Fact::ResponseEnded { exchange, .. } => {
+                let mut exchanges = connection.layer_mut().exchanges.iter_mut();
+                if let Some(asked) = exchanges.find(|asked| asked.number == exchange) {
+                    asked.learn(fact);
+                }
+            }
             fact => facts::apply(process, shared, connection, moved, &[], fact),
         }
     }

@@ -62,3 +62,15 @@ fn a_directory_that_is_not_there_is_told() {
     let error = Observer::start(options).unwrap_err().to_string();
     assert!(error.contains("/nowhere/at/all"), "{error}");
 }
+
+#[test]
+fn processes_that_had_no_room_for_a_ring_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mark = directory.path().join(format!("{}-1.noroom", std::process::id()));
+    std::fs::write(&mark, "").unwrap();
+    let observed = observer(directory.path()).finish(0, Duration::ZERO);
+    assert_eq!(observed.losses.missed.get("processes"), Some(&1));
+    let note = observed.processes[0].note.as_deref().unwrap();
+    assert!(note.contains("no room for its records") && !observed.processes[0].rings, "{note}");
+    assert!(!mark.exists());
+}

@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(150);
 const CLEARED: &[&str] = &[
     "ALL_PROXY",
     "CURL_CA_BUNDLE",
+    "HOPWATCH_APPS_PYTHON",
+    "HOPWATCH_REQUIRE_APPS",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "LD_PRELOAD",

@@ -112,8 +112,9 @@ impl Carrying {
         self.threads.lock().unwrap().extend([
             thread::spawn(move || {
                 pump(client, server, |bytes| {
-                    let held = bytes.windows(there.pattern.len()).any(|window| window == there.pattern);
-                    slow.store(held, Ordering::SeqCst);
+                    if bytes.windows(there.pattern.len()).any(|window| window == there.pattern) {
+                        slow.store(true, Ordering::SeqCst);
+                    }
                 });
             }),
             thread::spawn(move || {

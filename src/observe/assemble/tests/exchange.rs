@@ -153,6 +153,16 @@ fn a_lock_that_has_nothing_to_do_with_a_connection_is_no_pool() {
 }
 
 #[test]
+fn a_thread_that_waited_for_its_own_answer_waited_for_no_connection() {
+    let mut script = Script::new();
+    script.connect(1, DOCS, 0.0, 1.0);
+    script.exchange(1, 1.0, 100.0, &get("/a"), &answer(200, ""));
+    script.block(Call::Condition, 10.0, 100.5);
+    script.exchange(1, 101.0, 201.0, &get("/b"), &answer(200, ""));
+    assert_eq!(phases(&script.hops(300.0)[1]), [(Phase::Wait, 100)]);
+}
+
+#[test]
 fn plaintext_of_tls_is_read_with_the_arrival_of_its_ciphertext() {
     let mut script = Script::new();
     script.flags = flag::LOOP | flag::NONBLOCK;

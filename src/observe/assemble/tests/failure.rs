@@ -180,6 +180,32 @@ fn a_caller_that_leaves_a_stream_that_stalled_timed_out() {
 }
 
 #[test]
+fn a_caller_that_leaves_a_stream_that_said_it_is_done_got_all_of_it() {
+    let mut script = Script::new();
+    let last = stream(&mut script, 10, 30.0);
+    script.read(1, last + 5.0, b"e\r\ndata: [DONE]\n\n\r\n");
+    script.close(1, last + 10.0);
+    let hop = script.hop(1000.0);
+    assert_eq!(verdict(&hop), (Some(Outcome::Ok), None));
+    assert_eq!(hop.end, Some((last * 1e6) as u64 + 5 * MS));
+}
+
+#[test]
+fn what_a_stream_said_before_its_caller_left_is_known() {
+    let mut script = Script::new();
+    let last = stream(&mut script, 10, 30.0);
+    script.read(
+        1,
+        last + 30.0,
+        b"49\r\ndata: {\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":10},\"model\":\"m\"}\n\n\r\n",
+    );
+    script.close(1, last + 40.0);
+    let hop = script.hop(1000.0);
+    assert_eq!(verdict(&hop), (Some(Outcome::Cancelled), Some(FailedBy::Caller)));
+    assert_eq!((call(&hop).tokens.input, call(&hop).tokens.output), (Some(20), Some(10)));
+}
+
+#[test]
 fn a_peer_that_closes_before_an_answer_reset_the_call() {
     let mut script = Script::new();
     script.connect(1, DOCS, 0.0, 1.0);
