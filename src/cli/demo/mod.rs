@@ -67,7 +67,7 @@ pub(super) fn demo(args: DemoArgs) -> Result<u8, Failure> {
     let finished = supervise(&plan, inbox)?;
     tell(&text(&finished.report, Style { color: args.color.on_stderr() }));
     if let Some(file) = &plan.json {
-        file.write(&report::json(&finished.report))?;
+        file.write(|to| report::json(&finished.report, to))?;
     }
     conclude(args.fault, &finished)
 }

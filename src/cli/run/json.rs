@@ -1,8 +1,8 @@
 //! The file for the JSON report: checked before the command starts, written whole or not at all.
 
 use crate::cli::{Failure, status};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// A place that could be written when it was checked.
@@ -63,19 +63,24 @@ impl JsonFile {
         Ok(file)
     }
 
-    /// Writes the report.
-    pub(in crate::cli) fn write(&self, text: &str) -> Result<(), Failure> {
-        self.try_write(text).map_err(|error| {
+    /// Writes the report, which `fill` does. It is never in memory as a whole: of a long run it is large.
+    pub(in crate::cli) fn write(&self, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        self.try_write(fill).map_err(|error| {
             Failure::new(status::FAILED, format!("cannot write the report to `{}`: {error}", self.path.display()))
         })
     }
 
-    fn try_write(&self, text: &str) -> io::Result<()> {
+    fn try_write(&self, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        let write = |file: File| {
+            let mut file = BufWriter::new(file);
+            fill(&mut file)?;
+            file.flush()
+        };
         if self.in_place {
-            return OpenOptions::new().append(true).open(&self.path)?.write_all(text.as_bytes());
+            return OpenOptions::new().append(true).open(&self.path).and_then(write);
         }
         let temporary = self.temporary();
-        let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &self.path));
+        let written = File::create(&temporary).and_then(write).and_then(|()| fs::rename(&temporary, &self.path));
         if written.is_err() {
             let _gone = fs::remove_file(&temporary);
         }
@@ -103,8 +108,20 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let file = JsonFile::check(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
-        file.write("new").unwrap();
+        file.write(|file| file.write_all(b"new")).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        fs::write(&path, "old").unwrap();
+        let file = JsonFile::check(&path).unwrap();
+        let failed = file.write(|file| file.write_all(b"ne").and(Err(io::ErrorKind::StorageFull.into())));
+        assert!(failed.is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -114,7 +131,7 @@ mod tests {
         let (target, link) = (folder.path().join("target.json"), folder.path().join("link.json"));
         fs::write(&target, "old").unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        JsonFile::check(&link).unwrap().write("new").unwrap();
+        JsonFile::check(&link).unwrap().write(|file| file.write_all(b"new")).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&target).unwrap(), "new");
     }
@@ -125,6 +142,6 @@ mod tests {
         for path in [folder.path().to_owned(), folder.path().join("missing/report.json"), PathBuf::from("-"), PathBuf::new()] {
             assert!(JsonFile::check(&path).is_err(), "{}", path.display());
         }
-        assert!(JsonFile::check(Path::new("/dev/null")).unwrap().write("x").is_ok());
+        assert!(JsonFile::check(Path::new("/dev/null")).unwrap().write(|file| file.write_all(b"x")).is_ok());
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn run(args: RunArgs) -> Result<u8, Failure> {
     if !quiet {
         tell(&text(&finished.report, Style { color }));
     }
-    if let Some(Err(failure)) = plan.json.as_ref().map(|file| file.write(&report::json(&finished.report))) {
+    if let Some(Err(failure)) = plan.json.as_ref().map(|file| file.write(|to| report::json(&finished.report, to))) {
         // The command's exit code outweighs ours once it ran.
         failure.print();
     }

@@ -8,6 +8,7 @@ use crate::attribution;
 use crate::cli::{Failure, status};
 use crate::export::report::{self, Report};
 use crate::model::{Exit, Nanos, Span};
+use std::io::{self, Write};
 
 /// What is known of the command beside its calls.
 #[derive(Debug)]
@@ -55,12 +56,10 @@ pub(super) fn open(name: &str, spans: &[Span], now: Nanos) -> String {
     report::open_hops(name, spans, now)
 }
 
-/// The report as JSON text.
-pub(in crate::cli) fn json(report: &Report) -> String {
-    // Plain data with text keys: writing it as JSON cannot fail.
-    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
-    text.push('\n');
-    text
+/// Writes the report as JSON text.
+pub(in crate::cli) fn json(report: &Report, to: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *to, report)?;
+    to.write_all(b"\n")
 }
 
 /// The JSON Schema of the report, as text.
