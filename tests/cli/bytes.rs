@@ -81,7 +81,10 @@ fn the_command_inherits_no_descriptor_of_hopwatch() {
 fn the_command_inherits_the_signal_state_of_hopwatch() {
     let state = "grep -E '^Sig(Blk|Ign)' /proc/self/status";
     let own = std::process::Command::new("sh").args(["-c", state]).output().unwrap();
-    let wrapped = plain_run(&["sh", "-c", state]).output().unwrap();
+    let wrapped = std::process::Command::new(env!("CARGO_BIN_EXE_hopwatch"))
+        .args(["run", "--via", "none", "--quiet", "--", "sh", "-c", state])
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8(wrapped.stdout).unwrap(), String::from_utf8(own.stdout).unwrap());
     // As `nohup` and daemons start things: ignored signals stay ignored.
     let ignoring =

@@ -1,6 +1,7 @@
 //! Starting hopwatch and waiting for things.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -13,6 +14,16 @@ pub(crate) fn hopwatch() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));
     for name in ["HOPWATCH_CONFIG", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "LD_PRELOAD"] {
         command.env_remove(name);
+    }
+    // A suite in the background or under `nohup` inherits signals that are ignored, and shells cannot trap those.
+    // SAFETY: `signal` may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
     }
     command
 }
