@@ -4,6 +4,7 @@ use super::Observed;
 use super::assemble::{Assembler, Ending};
 use super::kin::Kin;
 use super::life::{Death, Life};
+use super::queue::Queues;
 use super::ring::{Lost, Maker, Ring, Thread};
 use crate::model::clock::{Anchor, monotonic};
 use crate::model::{Naming, Nanos, Span};
@@ -23,6 +24,8 @@ const PAUSE: Duration = Duration::from_millis(15);
 const IDLE_PAUSE: Duration = Duration::from_millis(50);
 /// Time between two looks for descendants without a ring.
 const KIN_EVERY: Duration = Duration::from_millis(250);
+/// Time between two looks for answers that lie unread.
+const SETTLE_EVERY: Duration = Duration::from_millis(250);
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// A record that is not finished after this long in a living process never will be.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
@@ -111,6 +114,8 @@ struct State {
     unready: Vec<(OsString, u32)>,
     kin: Kin,
     kin_looked: Instant,
+    queues: Option<Queues>,
+    settled: Instant,
 }
 
 impl Observer {
@@ -131,6 +136,8 @@ impl Observer {
             unready: Vec::new(),
             kin: Kin::default(),
             kin_looked: monotonic(),
+            queues: Queues::open().ok(),
+            settled: monotonic(),
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), stop: Mutex::new(false), wake: Condvar::new() });
         let follower = Arc::clone(&shared);
@@ -144,6 +151,7 @@ impl Observer {
     pub fn open_now(&self) -> Vec<Span> {
         let mut state = self.shared.state();
         state.round(None);
+        state.settle();
         let now = state.anchor.now();
         let State { assembler, followed, .. } = &mut *state;
         assembler.open(now, &|process| threads(followed, process))
@@ -220,7 +228,17 @@ impl State {
             let pids = living.map(|followed| followed.maker.pid).collect();
             self.kin.look(&pids, self.anchor.now());
         }
+        if self.settled.elapsed() >= SETTLE_EVERY {
+            self.settle();
+        }
         took
+    }
+
+    /// Looks for answers that lie unread.
+    fn settle(&mut self) {
+        self.settled = monotonic();
+        let Self { anchor, assembler, followed, queues: Some(queues), .. } = self else { return };
+        assembler.settle(anchor.now(), &|process| threads(followed, process), &mut |own, peer| queues.of(own, peer));
     }
 
     fn find(&mut self) -> bool {

@@ -9,6 +9,7 @@ mod follow;
 mod kin;
 mod life;
 pub mod place;
+mod queue;
 pub mod ring;
 pub mod spawn;
 

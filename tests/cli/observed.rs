@@ -69,6 +69,38 @@ fn a_hanging_call_is_shown_when_asked_and_kept_open_when_killed() {
 }
 
 #[test]
+fn an_answer_that_lies_unread_at_the_kill_is_the_callers_stall() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _request = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        // Held until the client leaves.
+        let _end = stream.read(&mut [0; 1]);
+    });
+    let script = format!(
+        "import socket, time\ns = socket.create_connection(('127.0.0.1', {port}))\n\
+         s.sendall(b'GET / HTTP/1.1\\r\\nHost: docs\\r\\n\\r\\n')\ntime.sleep(60)"
+    );
+    let mut command = hopwatch();
+    command.args(["run", "--via", "observer", "--deadline", "3s", "--kill", "--json", json.to_str().unwrap()]);
+    let told = ended(command.args(["--", "python3", "-c", &script]));
+    if told.code == Some(127) {
+        println!("skipped: there is no python3");
+        return;
+    }
+    assert_eq!(told.code, Some(124), "{}", told.err);
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let hop = &report["runs"][0]["hops"][0];
+    assert_eq!((&hop["open"], &hop["current_phase"]), (&true.into(), &"stall".into()), "{hop:#}");
+    let stall = hop["phases"]["stall"].as_f64().unwrap_or_default();
+    assert!(stall > 1000.0, "{hop:#}");
+}
+
+#[test]
 fn a_skipped_program_is_left_alone_and_what_it_starts_is_watched() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hopwatch.toml"), "[run]\nskip = [\"make\"]\n").unwrap();

@@ -2,6 +2,7 @@
 
 use super::exchange::Exchange;
 use super::peer::Endpoint;
+use super::unread::Unread;
 use crate::model::{ConnectionFact, Kind, Name, Nanos, Outcome};
 use crate::wire::http1;
 use std::collections::VecDeque;
@@ -114,6 +115,8 @@ pub(super) struct Connection {
     pub(super) plain: Layer,
     /// Last read below TLS: its end, and when its bytes had arrived.
     pub(super) last_cipher: Option<(Nanos, Nanos)>,
+    /// Bytes lie in it that nobody reads.
+    pub(super) unread: Option<Unread>,
     pub(super) calls: u64,
     /// The last exchange.
     pub(super) last_call: Option<LastCall>,

@@ -198,7 +198,7 @@ impl Exchange {
     }
 
     /// The last move of either side.
-    fn last_move(&self) -> Nanos {
+    pub(super) fn last_move(&self) -> Nanos {
         self.last_read.unwrap_or(self.sent_at).max(self.sent_at)
     }
 

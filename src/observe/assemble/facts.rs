@@ -6,7 +6,7 @@ use super::hops::{Candidate, Key, Try};
 use super::inbound::{self, Serving};
 use super::peer::{self, Asked};
 use super::process::Process;
-use super::{MILLI, Shared, failure};
+use super::{MILLI, Shared, failure, unread};
 use crate::model::{Bytes, ConnectionState, Nanos, Outcome, Tokens};
 use crate::wire::http1::{Fact, ResponseBody};
 use crate::wire::provider;
@@ -224,7 +224,7 @@ pub(super) fn attempt(
         parent: exchange.parent,
         named,
         operation,
-        timeline: exchange.timeline(&process.stalls, at),
+        timeline: unread::lay(exchange.timeline(&process.stalls, at), connection.unread),
         judged,
         status: exchange.status(),
         error_type: answer.and_then(|answer| answer.error_code.clone()).filter(|_| failed),

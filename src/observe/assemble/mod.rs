@@ -19,14 +19,17 @@ mod stall;
 mod tls;
 mod transfer;
 mod turn;
+mod unread;
 
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionFact, ContextFact, Losses, Name, Naming, Nanos, Span, Stall};
+use crate::observe::queue::Queue;
 use crate::observe::ring::{Entry, Lost, Maker, Thread};
 use hops::Hops;
 use inbound::Inbounds;
 use process::Process;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// One millisecond in [`Nanos`].
 const MILLI: Nanos = 1_000_000;
@@ -184,6 +187,20 @@ impl Assembler {
     /// A process had no room to record anything.
     pub(crate) fn had_no_room(&mut self) {
         self.shared.miss("processes", 1);
+    }
+
+    /// Asks of the open hops whether their answers lie unread at `now`. `ask` tells what waits in a connection, given its own and
+    /// its peer's address.
+    pub(crate) fn settle(
+        &mut self,
+        now: Nanos,
+        threads: &dyn Fn(ProcessId) -> Vec<Thread>,
+        ask: &mut dyn FnMut(SocketAddr, SocketAddr) -> Option<Queue>,
+    ) {
+        for process in &mut self.processes {
+            let id = process.id;
+            process.settle(now, &|| threads(id), &mut |own, peer| ask(own.socket_address(), peer.socket_address()));
+        }
     }
 
     /// The hops that are open at `now`, with what their threads are in.

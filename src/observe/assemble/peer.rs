@@ -5,7 +5,7 @@ use crate::model::naming::Named;
 use crate::model::{Kind, Name, Naming, Peer, redact};
 use crate::observer::layout::SOCKADDR_BYTES;
 use crate::wire::provider;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// An address with its port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +27,12 @@ impl Endpoint {
 
     /// As people write it.
     pub(super) fn text(&self) -> Name {
-        std::net::SocketAddr::new(self.address, self.port).to_string().into()
+        self.socket_address().to_string().into()
+    }
+
+    /// As the system has it.
+    pub(super) const fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn has_interpreter_lock(program: &str) -> bool {
     ["python", "pypy", "ruby"].iter().any(|interpreter| program.starts_with(interpreter))
 }
 
-const fn cause_of(call: Call) -> StallCause {
+pub(super) const fn cause_of(call: Call) -> StallCause {
     match call {
         Call::None => StallCause::Unknown,
         Call::Resolve => StallCause::Resolve,

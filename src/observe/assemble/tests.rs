@@ -5,11 +5,13 @@ mod failure;
 mod join;
 mod properties;
 mod tree;
+mod unread;
 
 use super::{Assembled, Assembler, Ending, ProcessId};
 use crate::model::clock::Anchor;
 use crate::model::naming::Rule;
 use crate::model::{Call as HopCall, Kind, Naming, Nanos, Phase, Role, Span};
+use crate::observe::queue::Queue;
 use crate::observe::ring::{Entry, Lost, Maker, Thread};
 use crate::observer::layout::{AGE_UNKNOWN, Call, Event, Record, flag};
 use std::net::{IpAddr, Ipv6Addr};
@@ -163,6 +165,13 @@ impl Script {
     pub(super) fn open(&mut self, at: f64) -> Vec<Span> {
         let threads = self.threads.clone();
         self.assembler.open((at * 1e6) as u64, &|_| threads.clone())
+    }
+
+    /// At `at`, `bytes` lie in every connection, the last of which came `age` ms ago.
+    pub(super) fn settle(&mut self, at: f64, bytes: u32, age: f64) {
+        let threads = self.threads.clone();
+        let queue = Queue { bytes, age: (age * 1e6) as u64 };
+        self.assembler.settle((at * 1e6) as u64, &|_| threads.clone(), &mut |_, _| Some(queue));
     }
 
     pub(super) fn finish(self, at: f64) -> Assembled {

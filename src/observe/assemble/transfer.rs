@@ -31,6 +31,9 @@ pub(super) fn moved(process: &mut Process, shared: &mut Shared, connection: &mut
         }
         return;
     }
+    if !is_write {
+        connection.unread = None;
+    }
     if connection.connecting {
         // Bytes went, so it was there.
         connection.connecting = false;
