@@ -140,6 +140,14 @@ fn verdict_text(out: &mut String, run: &RunReport, verdict: &VerdictReport, styl
         let calls = number("calls_seen").map_or_else(String::new, |calls| format!(", {}", plural(calls as usize, "call")));
         let _ = write!(sentence, ", normally {}{each} ({times:.0}x{calls})", human(usual));
     }
+    if verdict.cause.is_none() {
+        // How the call ended, where no cause tells it.
+        if let Some(status) = number("status").filter(|&status| status >= 400.0) {
+            let _ = write!(sentence, ", answered {status}");
+        } else if let Some(after) = number("gave_up_after") {
+            let _ = write!(sentence, ", the client gave up after {}", human(after));
+        }
+    }
     line(out, "culprit", &sentence);
     if let Some(cause) = verdict.cause {
         line(out, "cause", &format!("{cause}{}", evidence_text(verdict)));

@@ -97,6 +97,20 @@ cause    slow_dependency
 }
 
 #[test]
+fn how_the_call_ended_is_told_where_no_cause_tells_it() {
+    let (run, mut judgement) = late_run();
+    let mut told = |evidence| {
+        let verdict = judgement.verdict.as_mut().unwrap();
+        (verdict.cause, verdict.usual, verdict.evidence) = (None, None, vec![evidence]);
+        let report = report("run", START, &[(&run, &judgement)], &[], &Losses::default(), Vec::new());
+        text(&report, Style::default()).lines().find(|line| line.starts_with("culprit")).unwrap().to_owned()
+    };
+    assert!(told(Evidence::number("status", 503.0)).ends_with("7.9 s of 10 s, answered 503"));
+    assert!(told(Evidence::number("status", 200.0)).ends_with("7.9 s of 10 s"));
+    assert!(told(Evidence::time("gave_up_after", 500 * MS)).ends_with("7.9 s of 10 s, the client gave up after 0.5 s"));
+}
+
+#[test]
 fn colour_changes_no_word() {
     let (run, judgement) = late_run();
     let report = report("run", START, &[(&run, &judgement)], &[], &Losses::default(), Vec::new());

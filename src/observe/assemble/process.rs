@@ -5,7 +5,7 @@ use super::exchange::{How, LATE_MIN};
 use super::inbound::Serving;
 use super::peer::{self, Asked, Endpoint};
 use super::resolve::Lookups;
-use super::stall::{Block, Blocks, Busy};
+use super::stall::{self, Block, Blocks, Busy};
 use super::tls::Session;
 use super::{Ending, FACTS_MAX, ProcessId, Seen, Shared, failure, transfer, turn};
 use crate::model::{ContextFact, Name, Nanos, redact};
@@ -125,7 +125,7 @@ impl Process {
             Event::Busy => {
                 if self.stalls.len() < FACTS_MAX {
                     let dependency = self.connections.get(&record.conn).and_then(|connection| connection.dependency.clone());
-                    self.stalls.push(Busy::read(seen, dependency));
+                    self.stalls.push(Busy::read(seen, dependency, stall::has_interpreter_lock(&self.program)));
                 }
             }
             Event::Block => self.blocks.push(Block {

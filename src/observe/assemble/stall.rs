@@ -23,8 +23,8 @@ pub(super) struct Busy {
 }
 
 impl Busy {
-    /// Reads a record of a busy span.
-    pub(super) fn read(seen: Seen<'_>, dependency: Option<(Kind, Name)>) -> Self {
+    /// Reads a record of a busy span; `interpreter_lock`: the program has one.
+    pub(super) fn read(seen: Seen<'_>, dependency: Option<(Kind, Name)>, interpreter_lock: bool) -> Self {
         let record = &seen.entry.record;
         let half = record.dur / 2;
         let blocked_by_call = record.aux >= half && record.rc != 0;
@@ -36,6 +36,11 @@ impl Busy {
             StallCause::Cpu
         } else {
             StallCause::Unknown
+        };
+        let cause = match cause {
+            // Elsewhere a loop that waits for its own threads does its work by them.
+            StallCause::InterpreterLock if !interpreter_lock => StallCause::Unknown,
+            cause => cause,
         };
         let conn = if blocked_by_call { record.conn } else { 0 };
         Self { tid: record.tid, start: seen.start, end: seen.end, cause, dependency: dependency.filter(|_| conn != 0), conn }
@@ -53,6 +58,11 @@ impl Busy {
             event_loop: true,
         }
     }
+}
+
+/// Whether a program is an interpreter with a lock that its threads wait for in condition variables.
+pub(super) fn has_interpreter_lock(program: &str) -> bool {
+    ["python", "pypy", "ruby"].iter().any(|interpreter| program.starts_with(interpreter))
 }
 
 pub(super) const fn cause_of(call: Call) -> StallCause {

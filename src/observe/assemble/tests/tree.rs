@@ -138,3 +138,17 @@ fn a_forked_process_knows_the_peers_of_its_parents_connections() {
     assert_eq!((hop.dependency.as_deref(), call(hop).client.pid), (Some("docs"), Some(101)));
     assert_eq!(out.connections.len(), 1, "the child opened none");
 }
+
+#[test]
+fn only_an_interpreter_waits_for_its_lock() {
+    let cause_in = |program: &str| {
+        let mut script = Script::new();
+        let maker = Maker { pid: 101, ppid: 100, program: program.into(), start: 0, forked: false };
+        let process = script.assembler.begin(&maker);
+        script.act_as(process);
+        script.record(Event::Busy, 20.0, 120.0, |record| (record.age_ms, record.offset) = (90, 0), &[]);
+        script.finish(200.0).stalls[0].cause
+    };
+    assert_eq!(cause_in("python3.11"), crate::model::StallCause::InterpreterLock);
+    assert_eq!(cause_in("node"), crate::model::StallCause::Unknown);
+}
