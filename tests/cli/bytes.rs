@@ -95,6 +95,20 @@ fn the_command_inherits_the_signal_state_of_hopwatch() {
 }
 
 #[test]
+fn descriptors_that_were_closed_stay_closed() {
+    let state = "for fd in 0 1 2; do if [ -e /proc/self/fd/$fd ]; then echo $fd; fi; done >&9";
+    let of = |before: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("list");
+        let script = format!("exec 9>{} 0<&- 2>&-; {before} sh -c '{state}'", list.display());
+        assert!(std::process::Command::new("sh").args(["-c", &script]).output().unwrap().status.success());
+        std::fs::read_to_string(list).unwrap()
+    };
+    assert_eq!(of("").trim(), "1");
+    assert_eq!(of(&format!("{} run --via none --quiet --", env!("CARGO_BIN_EXE_hopwatch"))), of(""));
+}
+
+#[test]
 fn the_command_learns_which_run_it_is() {
     let of = || ended(&mut plain_run(&["sh", "-c", "echo $HOPWATCH_RUN_ID"])).out;
     let (first, second) = (of(), of());

@@ -2,6 +2,7 @@
 
 use super::options::Plan;
 use super::signals::{Inherited, send};
+use super::stdio;
 use crate::cli::{Failure, status};
 use std::ffi::OsString;
 use std::io;
@@ -37,9 +38,9 @@ impl Child {
     ) -> Result<Self, Failure> {
         let mut command = Command::new(program);
         command.arg0(&plan.command).args(&plan.arguments).envs(environment.iter().map(|(name, value)| (name, value)));
-        // SAFETY: the closure makes only async-signal-safe calls (`sigaction`, `pthread_sigmask`) and allocates nothing.
+        // SAFETY: the closure makes only async-signal-safe calls (`close`, `sigaction`, `pthread_sigmask`) and allocates nothing.
         unsafe {
-            command.pre_exec(move || signals.restore());
+            command.pre_exec(move || stdio::close_again().and_then(|()| signals.restore()));
         }
         // Dropping the handle neither ends nor waits for the process.
         let child = command.spawn().map_err(|error| start_failure(plan, &error))?;

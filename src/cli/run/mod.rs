@@ -8,6 +8,7 @@ mod options;
 pub(super) mod report;
 mod signals;
 mod source;
+mod stdio;
 mod supervise;
 
 pub(super) use json::JsonFile;

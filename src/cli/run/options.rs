@@ -61,7 +61,7 @@ How to see the command's calls:
     kill: bool,
 
     /// Name of the run in the report [default: the script or program]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: Option<String>,
 
     /// Name a dependency and its kind; repeatable
