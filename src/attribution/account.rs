@@ -80,6 +80,11 @@ impl<'a> Account<'a> {
         self.rows.iter().map(|row| row.blame(self.total, &self.baselines)).collect()
     }
 
+    /// All of the caller's own time: its work, its stalls, its start-up.
+    pub(super) fn own(&self) -> Nanos {
+        self.rows.iter().filter(|row| row.is_callers()).map(|row| row.time).sum()
+    }
+
     /// A part of the run, 0 to 1.
     pub(super) fn share(&self, time: Nanos) -> f64 {
         share(time, self.total)

@@ -72,7 +72,7 @@ const fn entry(cause: Option<Cause>) -> Entry {
             "Look at {dependency} for what interrupts its output, and set a timeout between chunks rather than one for the whole answer.",
         ),
         Some(Cause::BlockingInAsync) => (
-            &["blocked", "blocked_in"],
+            &["blocked", "blocked_in", "own_time"],
             "Move the blocking call off the event loop (`asyncio.to_thread`, an async client, `await asyncio.sleep`).",
         ),
         Some(Cause::SlowDependency) => (
@@ -83,7 +83,12 @@ const fn entry(cause: Option<Cause>) -> Entry {
             &["calls_seen", "times_usual", "gave_up_after"],
             "Give the tool {dependency} a timeout of its own well under the run's, and look at what it did at that moment.",
         ),
-        _ => return Entry { evidence: &["status", "gave_up_after", "attempts", "calls_seen", "times_usual"], remedy: None },
+        _ => {
+            return Entry {
+                evidence: &["status", "gave_up_after", "attempts", "calls_seen", "times_usual", "own_time"],
+                remedy: None,
+            };
+        }
     };
     Entry { evidence, remedy: Some(remedy) }
 }
@@ -161,6 +166,7 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
         "gave_up_after" => call.and_then(|call| call.gave_up_after).map(|after| Evidence::time(name, after)),
         "handshake" => phase(Phase::Tls),
         "lookup" => phase(Phase::Dns),
+        "own_time" => case.row.filter(|row| row.is_callers()).map(|_| Evidence::time(name, case.account.own())),
         "received" => call.map(|call| Evidence { unit: Some("bytes"), ..Evidence::number(name, call.bytes.received as f64) }),
         "retry_after" => {
             let asked = call.and_then(|call| call.attempts.iter().filter_map(|attempt| attempt.retry_after).max());

@@ -80,10 +80,17 @@ fn failure(who: &str, call: &Call, phase: Phase, case: &Case<'_>, verdict: &Verd
 fn caller(kind: Option<Kind>, phase: Phase, case: &Case<'_>, took: &str, total: &str) -> String {
     let detail = case.row.and_then(|row| row.blockers.first()).map(|(blocker, _)| blocker.detail());
     let detail = detail.map_or(String::new(), |detail| format!(": {detail}"));
+    let all = case.account.own();
+    // Why it is to blame, where it is so by the sum alone.
+    let rest = if case.row.is_some_and(|row| row.time <= case.account.total / 2 && row.time < all) {
+        format!(" ({} with all else that is its own: work, start-up, stalls)", human_duration(all))
+    } else {
+        String::new()
+    };
     match (kind, phase) {
-        (Some(Kind::Startup), _) => format!("Start-up took {took} of the {total}{detail}."),
-        (_, Phase::Stall) => format!("The program was blocked for {took} of the {total}{detail}."),
-        _ => format!("The program's own time was {took} of the {total}{detail}."),
+        (Some(Kind::Startup), _) => format!("Start-up took {took} of the {total}{rest}{detail}."),
+        (_, Phase::Stall) => format!("The program was blocked for {took} of the {total}{rest}{detail}."),
+        _ => format!("The program's own time was {took} of the {total}{rest}{detail}."),
     }
 }
 

@@ -100,7 +100,7 @@ impl Culprit {
 
 /// Who took the time of a run that ran out of it.
 fn spent(account: &Account<'_>) -> Option<Culprit> {
-    let own: Nanos = account.rows.iter().filter(|row| row.is_callers()).map(|row| row.time).sum();
+    let own = account.own();
     let longest_own = account.rows.iter().find(|row| row.is_callers());
     let internal = account.rows.iter().filter(|row| row.internal).map(|row| row.time).max().unwrap_or(0);
     let by_own = || longest_own.map(|row| Culprit::row(account, row, Basis::Share));

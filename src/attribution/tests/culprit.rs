@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Cause, Confidence, Value};
+use crate::model::{Cause, Confidence, Evidence, Value};
 
 /// The picture: retrieval ate the budget, the LLM call got what was left and raised.
 fn support_agent() -> Run {
@@ -211,6 +211,18 @@ fn a_slow_start_is_named_as_such() {
     let judgement = judge(&run);
     assert_eq!(culprit(&judgement), "startup self");
     assert_eq!(judgement.verdict.unwrap().sentence, "Start-up took 0.9 s of the 1 s.");
+}
+
+#[test]
+fn own_time_that_is_to_blame_only_as_a_whole_says_so() {
+    let mut run = run(2_100).call(Kind::Llm, "openai", 500, &[(Phase::Wait, 1_350)]).deadline(2_000);
+    let mut startup = Span::new(99, Some(1), "agent".into(), "startup".into(), T0, Some(T0 + 500 * MS));
+    startup.kind = Some(Kind::Startup);
+    run.spans.push(startup);
+    let verdict = judge(&run).verdict.unwrap();
+    let expected = "The program's own time was 0.65 s of the 2 s (1.2 s with all else that is its own: work, start-up, stalls).";
+    assert_eq!(verdict.sentence, expected);
+    assert!(verdict.evidence.contains(&Evidence::time("own_time", 1_150 * MS)));
 }
 
 #[test]
