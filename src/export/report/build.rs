@@ -7,7 +7,7 @@ use super::{
 use crate::attribution::Judgement;
 use crate::model::clock::rfc3339;
 use crate::model::{
-    Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Run, Span,
+    Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Run, Span, SpanId,
     Timeline, Verdict, millis, redact,
 };
 use std::collections::BTreeMap;
@@ -38,7 +38,8 @@ pub fn report(
 }
 
 fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
-    let mut hops: Vec<HopReport> = run.spans.iter().filter_map(|span| hop_report(run, span)).collect();
+    let by_id: BTreeMap<SpanId, &Span> = run.spans.iter().map(|span| (span.id, span)).collect();
+    let mut hops: Vec<HopReport> = run.spans.iter().filter_map(|span| hop_report(run, span, &by_id)).collect();
     hops.sort_by(|a, b| a.started_ms.total_cmp(&b.started_ms));
     RunReport {
         name: redact::name(&run.name),
@@ -112,12 +113,25 @@ fn finding_report(finding: &Finding) -> FindingReport {
     }
 }
 
-fn hop_report(run: &Run, span: &Span) -> Option<HopReport> {
+/// The hop around a span: between them may be what a server of the run did.
+fn hop_around(span: &Span, by_id: &BTreeMap<SpanId, &Span>) -> Option<SpanId> {
+    let mut parent = span.parent;
+    // Bounded, since senders may tell circles.
+    for _ in 0..by_id.len() {
+        let around = by_id.get(&parent?)?;
+        if around.call.is_some() {
+            return Some(around.id);
+        }
+        parent = around.parent;
+    }
+    None
+}
+
+fn hop_report(run: &Run, span: &Span, by_id: &BTreeMap<SpanId, &Span>) -> Option<HopReport> {
     let call = span.call.as_deref()?;
-    let root = run.spans.first().map(|root| root.id);
     Some(HopReport {
         id: span.id.to_string(),
-        parent_id: span.parent.filter(|parent| Some(*parent) != root).map(|parent| parent.to_string()),
+        parent_id: hop_around(span, by_id).map(|parent| parent.to_string()),
         kind: span.kind.unwrap_or(Kind::Http),
         dependency: redact::name(span.dependency.as_deref().unwrap_or("unknown")),
         operation: redact::name(&span.operation),

@@ -155,7 +155,7 @@ shape! {
     pub struct HopReport {
         /// Span id, 16 hexadecimal digits.
         pub id: String,
-        /// The span it belongs to; `null` = the run itself.
+        /// The hop that it is a part of; `null` = the run itself.
         pub parent_id: Option<String>,
         /// What the dependency is.
         pub kind: Kind,

@@ -1,5 +1,6 @@
 //! Hops: tries joined into logical calls.
 
+use super::callers::Callers;
 use super::exchange::Judged;
 use super::peer::Endpoint;
 use super::process::Process;
@@ -300,6 +301,17 @@ impl Hops {
         let dropped = if self.dropped > 0 { BTreeMap::from([("hops_full", self.dropped)]) } else { BTreeMap::new() };
         let (begun, setting_up) = open;
         Losses { started: self.started + setting_up, recorded, open: begun + setting_up, dropped, missed }
+    }
+
+    /// Who called over which connection.
+    pub(super) fn callers(&self) -> Callers {
+        let mut callers = Callers::default();
+        for hop in self.list.iter().filter(|hop| !hop.gone) {
+            if let (Some(own), Some(peer)) = hop.pair {
+                callers.add((own, peer), hop.span.id, hop.span.start, hop.end);
+            }
+        }
+        callers
     }
 
     /// Takes all hops, with what blocked their callers laid over them. `internal` are the pairs of addresses of which both

@@ -1,5 +1,6 @@
 //! Exchanges that a process serves: on connections that it accepted.
 
+use super::callers::Callers;
 use super::peer::Endpoint;
 use crate::model::{Name, Nanos, Role, Span, SpanId};
 use crate::wire::headers::TraceParent;
@@ -86,11 +87,17 @@ impl Inbounds {
         &self.accepted
     }
 
-    /// Spans of what was served to the outside.
-    pub(super) fn take(&mut self) -> Vec<Span> {
+    /// Spans of what was served: to the outside, and to calls of the tree itself, which are their parents.
+    pub(super) fn take(&mut self, callers: &Callers) -> Vec<Span> {
         let opened = &self.opened;
-        let outside = |serving: &Serving| serving.pair.is_none_or(|pair| !opened.contains(&pair));
-        self.ended.drain(..).filter(|(serving, _)| outside(serving)).map(|(serving, end)| serving.span(end)).collect()
+        let span = |(serving, end): (Serving, Option<Nanos>)| {
+            let span = serving.span(end);
+            match serving.pair.filter(|pair| opened.contains(pair)) {
+                None => Some(span),
+                Some(pair) => callers.at(pair, serving.start).map(|caller| Span { parent: Some(caller), ..span }),
+            }
+        };
+        self.ended.drain(..).filter_map(span).collect()
     }
 }
 

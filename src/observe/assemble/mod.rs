@@ -5,6 +5,7 @@
 //! ends becomes an attempt of a hop ([`hops`]). What blocked the caller ([`stall`]) is laid over the hops at the end, since
 //! it is known only after it is over.
 
+mod callers;
 mod connection;
 mod exchange;
 mod facts;
@@ -247,8 +248,9 @@ impl Assembler {
         for process in &self.processes {
             stalls.extend(process.stalls.iter().map(|busy| busy.stall(process)));
         }
+        let callers = self.shared.hops.callers();
         spans.extend(self.shared.hops.take(&self.processes, internal));
-        spans.extend(self.shared.inbounds.take());
+        spans.extend(self.shared.inbounds.take(&callers));
         let known: rustc_hash::FxHashSet<_> = spans.iter().map(|span| span.id).collect();
         for span in &mut spans {
             span.parent = span.parent.filter(|parent| known.contains(parent));

@@ -86,8 +86,31 @@ fn calls_within_the_tree_are_internal_unless_they_are_named() {
         script.read(conn, 10.0, &answer(200, "x"));
     }
     let out = script.finish(100.0);
-    let internal: Vec<_> = out.spans.iter().map(|span| (span.dependency.as_deref(), call(span).internal)).collect();
+    let hops = out.spans.iter().filter(|span| span.role == Role::Client);
+    let internal: Vec<_> = hops.map(|span| (span.dependency.as_deref(), call(span).internal)).collect();
     assert_eq!(internal, [(Some("127.0.0.1:9000"), true), (Some("docs"), false)]);
+}
+
+#[test]
+fn what_a_server_of_the_tree_calls_lies_below_the_call_that_it_serves() {
+    let mut script = Script::new();
+    script.connect(1, ("127.0.0.1", 9000), 0.0, 1.0);
+    script.write(1, 1.0, &get("/run"));
+    // Another thread of the same process serves it.
+    script.tid = 8;
+    accept(&mut script, 5, ("127.0.0.1", 50_001), ("127.0.0.1", 9000), 0.5);
+    serve(&mut script, 5, 2.0);
+    script.connect(2, DOCS, 3.0, 4.0);
+    script.exchange(2, 4.0, 90.0, &get("/a"), &answer(200, ""));
+    reply(&mut script, 5, 95.0);
+    script.tid = 7;
+    script.read(1, 96.0, &answer(200, "x"));
+    let out = script.finish(100.0);
+    let find =
+        |role, name: Option<&str>| out.spans.iter().find(|span| span.role == role && span.dependency.as_deref() == name).unwrap();
+    let (outer, served, inner) =
+        (find(Role::Client, Some("127.0.0.1:9000")), find(Role::Server, None), find(Role::Client, Some("docs")));
+    assert_eq!((outer.parent, served.parent, inner.parent), (None, Some(outer.id), Some(served.id)));
 }
 
 #[test]
