@@ -54,6 +54,7 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
         exit,
         raised: observed.raised,
         contexts: observed.contexts,
+        imports: observed.imports,
         connections: observed.connections,
     }
 }

@@ -3,7 +3,8 @@
 use super::account::{Account, Row};
 use super::baseline::Usual;
 use super::verdict::{Basis, Culprit, failed_in};
-use crate::model::{Call, Cause, Evidence, FailedBy, Kind, Nanos, Outcome, Phase, Span};
+use crate::model::human::human_duration;
+use crate::model::{Call, Cause, Evidence, FailedBy, ImportFact, Kind, Nanos, Outcome, Phase, Span};
 
 /// Everything a culprit is known by.
 #[derive(Debug)]
@@ -85,7 +86,16 @@ const fn entry(cause: Option<Cause>) -> Entry {
         ),
         _ => {
             return Entry {
-                evidence: &["status", "gave_up_after", "attempts", "calls_seen", "times_usual", "own_time"],
+                evidence: &[
+                    "status",
+                    "gave_up_after",
+                    "attempts",
+                    "calls_seen",
+                    "times_usual",
+                    "own_time",
+                    "imports",
+                    "tls_contexts",
+                ],
                 remedy: None,
             };
         }
@@ -150,6 +160,7 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
     let call = case.call();
     let phase = |phase: Phase| call.and_then(|call| call.timeline.total(phase)).map(|time| Evidence::time(name, time));
     let blocker = || case.row.and_then(|row| row.blockers.first());
+    let is_startup = case.culprit.component.kind == Some(Kind::Startup);
     match name {
         "address" => call.and_then(|call| call.address.as_deref()).map(|address| Evidence::text(name, address)),
         "attempts" => {
@@ -166,6 +177,12 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
         "gave_up_after" => call.and_then(|call| call.gave_up_after).map(|after| Evidence::time(name, after)),
         "handshake" => phase(Phase::Tls),
         "lookup" => phase(Phase::Dns),
+        "imports" => imports(&case.account.run.imports).filter(|_| is_startup).map(|text| Evidence::text(name, text)),
+        "tls_contexts" => {
+            let built = &case.account.run.contexts;
+            let took = built.iter().map(|context| context.took).sum();
+            (is_startup && !built.is_empty()).then(|| Evidence::time(name, took))
+        }
         "own_time" => case.row.filter(|row| row.is_callers()).map(|_| Evidence::time(name, case.account.own())),
         "received" => call.map(|call| Evidence { unit: Some("bytes"), ..Evidence::number(name, call.bytes.received as f64) }),
         "retry_after" => {
@@ -180,6 +197,13 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
         }
         _ => None,
     }
+}
+
+/// What took longest to load: `openai 445 ms, numpy 163 ms`.
+fn imports(facts: &[ImportFact]) -> Option<String> {
+    const TOLD: usize = 3;
+    let told: Vec<String> = facts.iter().take(TOLD).map(|fact| format!("{} {}", fact.name, human_duration(fact.took))).collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 /// What to change.

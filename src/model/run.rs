@@ -30,6 +30,8 @@ pub struct Run {
     pub contexts: Vec<ContextFact>,
     /// Connections opened.
     pub connections: Vec<ConnectionFact>,
+    /// What start-up was spent on, longest first; estimates.
+    pub imports: Vec<ImportFact>,
 }
 
 impl Run {
@@ -91,6 +93,15 @@ pub struct ContextFact {
     /// When.
     pub at: Nanos,
     /// What it took, loading of authorities included.
+    pub took: Nanos,
+}
+
+/// Time of a start-up that went into a package or a class of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportFact {
+    /// Which.
+    pub name: Name,
+    /// How long, within about 30 %.
     pub took: Nanos,
 }
 

@@ -417,6 +417,7 @@ impl State {
             connections: assembled.connections,
             raised: assembled.raised,
             losses: assembled.losses,
+            imports: assembled.imports,
             first_activity: assembled.first_activity,
         }
     }

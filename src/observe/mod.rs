@@ -13,7 +13,7 @@ mod queue;
 pub mod ring;
 pub mod spawn;
 
-use crate::model::{ConnectionFact, ContextFact, Losses, Name, Nanos, Span, Stall};
+use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Nanos, Span, Stall};
 
 pub use follow::{ObserveError, Observer, Options};
 pub use place::{Place, PlaceError};
@@ -37,6 +37,8 @@ pub struct Observed {
     pub losses: Losses,
     /// Processes that were seen.
     pub processes: Vec<Process>,
+    /// What start-up was spent on, longest first.
+    pub imports: Vec<ImportFact>,
     /// When the first call was made or served.
     pub first_activity: Option<Nanos>,
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Cause, Confidence, Evidence, Value};
+use crate::model::{Cause, Confidence, Evidence, ImportFact, Value};
 
 /// The picture: retrieval ate the budget, the LLM call got what was left and raised.
 fn support_agent() -> Run {
@@ -208,9 +208,12 @@ fn a_slow_start_is_named_as_such() {
     let mut startup = Span::new(99, Some(1), "agent".into(), "startup".into(), T0, Some(T0 + 900 * MS));
     startup.kind = Some(Kind::Startup);
     run.spans.push(startup);
+    run.imports = vec![ImportFact { name: "openai".into(), took: 445 * MS }, ImportFact { name: "numpy".into(), took: 163 * MS }];
     let judgement = judge(&run);
     assert_eq!(culprit(&judgement), "startup self");
-    assert_eq!(judgement.verdict.unwrap().sentence, "Start-up took 0.9 s of the 1 s.");
+    let verdict = judgement.verdict.unwrap();
+    assert_eq!(verdict.sentence, "Start-up took 0.9 s of the 1 s.");
+    assert!(verdict.evidence.contains(&Evidence::text("imports", "openai 0.45 s, numpy 0.16 s")), "{:?}", verdict.evidence);
 }
 
 #[test]

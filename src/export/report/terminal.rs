@@ -149,6 +149,10 @@ fn verdict_text(out: &mut String, run: &RunReport, verdict: &VerdictReport, styl
         }
     }
     line(out, "culprit", &sentence);
+    let imports = verdict.evidence.iter().find(|evidence| evidence.name == "imports");
+    if let Some(Value::Text(imports)) = imports.map(|evidence| &evidence.value) {
+        line(out, "loading", &format!("{} (estimated)", redact::name(imports)));
+    }
     if let Some(cause) = verdict.cause {
         line(out, "cause", &format!("{cause}{}", evidence_text(verdict)));
     }

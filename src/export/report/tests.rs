@@ -111,6 +111,17 @@ fn how_the_call_ended_is_told_where_no_cause_tells_it() {
 }
 
 #[test]
+fn a_start_up_to_blame_names_what_it_loaded() {
+    let (run, mut judgement) = late_run();
+    let verdict = judgement.verdict.as_mut().unwrap();
+    verdict.component = Component { kind: Some(Kind::Startup), dependency: None, phase: Phase::Own };
+    verdict.cause = None;
+    verdict.evidence = vec![Evidence::text("imports", "openai 0.45 s, numpy 0.16 s")];
+    let report = report("run", START, &[(&run, &judgement)], &[], &Losses::default(), Vec::new());
+    assert!(text(&report, Style::default()).ends_with("\nloading  openai 0.45 s, numpy 0.16 s (estimated)\n"));
+}
+
+#[test]
 fn colour_changes_no_word() {
     let (run, judgement) = late_run();
     let report = report("run", START, &[(&run, &judgement)], &[], &Losses::default(), Vec::new());

@@ -13,6 +13,7 @@ mod failure;
 mod hops;
 mod inbound;
 mod open;
+mod opens;
 mod peer;
 mod process;
 mod resolve;
@@ -23,7 +24,7 @@ mod turn;
 mod unread;
 
 use crate::model::clock::Anchor;
-use crate::model::{ConnectionFact, ContextFact, Losses, Name, Naming, Nanos, Span, Stall};
+use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Naming, Nanos, Span, Stall};
 use crate::observe::queue::Queue;
 use crate::observe::ring::{Entry, Lost, Maker, Thread};
 use hops::Hops;
@@ -63,6 +64,7 @@ pub(crate) struct Assembled {
     pub(crate) raised: Option<(Name, Nanos)>,
     pub(crate) losses: Losses,
     pub(crate) first_activity: Option<Nanos>,
+    pub(crate) imports: Vec<ImportFact>,
 }
 
 /// Makes hops of records.
@@ -243,6 +245,10 @@ impl Assembler {
         for process in &mut self.processes {
             process.close_facts(&mut self.shared);
         }
+        let started = self.shared.first_activity.unwrap_or(now);
+        // Of several programs the one that took longest to start: times of others went by beside it.
+        let imports = self.processes.iter_mut().map(|process| process.opens.take(started));
+        let imports = imports.max_by_key(|facts| facts.iter().map(|fact| fact.took).sum::<Nanos>()).unwrap_or_default();
         let internal = self.shared.inbounds.pairs();
         let mut stalls = Vec::new();
         for process in &self.processes {
@@ -264,6 +270,7 @@ impl Assembler {
             raised: self.shared.raised,
             losses,
             first_activity: self.shared.first_activity,
+            imports,
         }
     }
 }

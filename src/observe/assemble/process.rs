@@ -3,6 +3,7 @@
 use super::connection::{Closed, Connection, Handshake, Setup};
 use super::exchange::{How, LATE_MIN};
 use super::inbound::Serving;
+use super::opens::Opens;
 use super::peer::{self, Asked, Endpoint};
 use super::resolve::Lookups;
 use super::stall::{self, Block, Blocks, Busy};
@@ -38,6 +39,7 @@ pub(super) struct Process {
     pub(super) lookups: Lookups,
     pub(super) stalls: Vec<Busy>,
     pub(super) blocks: Blocks,
+    pub(super) opens: Opens,
     /// What it is serving.
     pub(super) serving: Vec<Serving>,
     pub(super) failed_lookup: Option<failure::FailedLookup>,
@@ -59,6 +61,7 @@ impl Process {
             lookups: Lookups::default(),
             stalls: Vec::new(),
             blocks: Blocks::default(),
+            opens: Opens::default(),
             serving: Vec::new(),
             failed_lookup: None,
             contexts: FxHashMap::default(),
@@ -135,6 +138,7 @@ impl Process {
                 end: seen.end,
             }),
             Event::ErrorType => shared.raised = Some((text(&seen.entry.payload), seen.end)),
+            Event::Open if shared.first_activity.is_none() => self.opens.opened(seen.start, &text(&seen.entry.payload)),
             Event::Shutdown | Event::Open | Event::Exec => {}
         }
     }
