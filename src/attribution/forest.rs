@@ -12,6 +12,8 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) struct Forest {
     /// The span each one belongs to; [`NONE`] for roots and for dropped duplicates.
     pub(super) parent: Vec<u32>,
+    /// The id of each span.
+    pub(super) id: Vec<SpanId>,
     /// Every span that was kept, parents before children.
     pub(super) order: Vec<u32>,
     /// Where each span starts, on the clock of its root.
@@ -53,7 +55,8 @@ impl Forest {
     /// Builds the forest. `nested` are parents that are known better than the spans say: `(child, parent)`.
     pub(super) fn build(spans: &[Span], horizon: Option<Nanos>, nested: &[(u32, u32)]) -> Self {
         let count = spans.len();
-        let mut forest = Self { parent: vec![NONE; count], ..Self::default() };
+        let id = spans.iter().map(|span| span.id).collect();
+        let mut forest = Self { parent: vec![NONE; count], id, ..Self::default() };
         let (kept, orphaned) = forest.link(spans, nested);
         forest.cut_cycles(spans);
         forest.set_times(spans, horizon);

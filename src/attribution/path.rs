@@ -1,7 +1,7 @@
 //! The critical path: what the run was waiting for at each moment, found by walking back from its end.
 
 use super::forest::Forest;
-use crate::model::{Nanos, Span};
+use crate::model::{Nanos, Span, SpanId};
 
 /// A stretch of the critical path that one span accounts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +89,15 @@ struct Frame {
     end: usize,
 }
 
-/// A child with time left in its parent's window. The order is that in which children are preferred.
+/// A child with time left in its parent's window. The order is that in which children are preferred; the id decides what nothing else
+/// does, so that the order in which spans arrive never matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     end: Nanos,
     leaves: bool,
     start: Nanos,
-    span: std::cmp::Reverse<u32>,
+    id: std::cmp::Reverse<SpanId>,
+    span: u32,
 }
 
 struct Walk<'a> {
@@ -113,7 +115,7 @@ impl Walk<'_> {
                 // Children in series may overlap a little; others that reach past this point ran in parallel.
                 let over = child.end.saturating_sub(frame.at);
                 let fits = over == 0 || (child.start < frame.at && u128::from(over) * 100 <= u128::from(frame.hi - frame.lo));
-                fits.then(|| (skipped, child.span.0, child.start.max(frame.lo), child.end.min(frame.at)))
+                fits.then(|| (skipped, child.span, child.start.max(frame.lo), child.end.min(frame.at)))
             });
             let charge = charge(self.forest, frame.span);
             let Some((skipped, child, start, end)) = taken else {
@@ -139,7 +141,8 @@ impl Walk<'_> {
             let end = forest.end[child as usize].min(hi);
             if start.max(lo) < end && !forest.is_apart(child) {
                 let leaves = forest.leaves_service(child);
-                self.candidates.push(Candidate { end, leaves, start, span: std::cmp::Reverse(child) });
+                let id = std::cmp::Reverse(forest.id[child as usize]);
+                self.candidates.push(Candidate { end, leaves, start, id, span: child });
             }
         }
         let end = self.candidates.len();
