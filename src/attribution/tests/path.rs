@@ -141,7 +141,8 @@ fn a_hundred_thousand_spans_deep_or_wide_are_no_problem() {
 fn children_alike_in_all_else_are_told_apart_by_their_ids_and_not_by_the_order_of_arrival() {
     // Found by the property test: clocks that disagree beyond measure leave two children with the same window.
     let seed = 7_323_888_946_440_682_141_u64;
-    let rows: [(Role, &str, Option<&str>, bool, u64, Option<u64>); 11] = [
+    type Row = (Role, &'static str, Option<&'static str>, bool, u64, Option<u64>);
+    let rows: [Row; 11] = [
         (Role::Client, "a", None, false, 0, Some(2)),
         (Role::Server, "a", None, false, 9_270_706_690_553_350_628, Some(9_270_706_690_553_350_595)),
         (Role::Producer, "a", None, true, 29, Some(15_564_318_360_577_824_913)),
