@@ -110,6 +110,27 @@ impl Transfer {
         self.connection.session.load(Relaxed) != 0 || self.connection.has(bit::TLS)
     }
 
+    /// Whether the direction changed, noted in the record. Where plaintext is had, the record is made without bytes: `None`.
+    fn turn(&self, record: &mut Record, way: u32) -> Option<bool> {
+        let turn = self.connection.turns(way);
+        if turn {
+            record.flags |= flag::TURN;
+        }
+        if self.encrypted() {
+            record.flags |= flag::CIPHERTEXT;
+            self.ring.put(record, Payload::NONE, None);
+            return None;
+        }
+        Some(turn)
+    }
+
+    /// Makes the record with its bytes, secrets blanked across calls.
+    fn copy(&self, mut record: Record, payload: Payload, turn: bool) {
+        let mut scan = self.connection.scan();
+        put(self.ring, &mut record, payload, turn, &mut scan);
+        self.connection.set_scan(scan);
+    }
+
     fn blocked(&self, call: Call, dur: u64) {
         if dur >= BLOCKED_NS && self.thread.inside.get() == 0 {
             self.thread.blocked(call, self.fd, self.id, dur);
@@ -154,15 +175,7 @@ impl Transfer {
             // What is known is of earlier bytes. (A read at once after another brings more of the same.)
             connection.arrived.store(0, Relaxed);
         }
-        let turn = connection.turns(bit::READING);
-        if turn {
-            record.flags |= flag::TURN;
-        }
-        if self.encrypted() {
-            record.flags |= flag::CIPHERTEXT;
-            self.ring.put(&record, Payload::NONE, None);
-            return;
-        }
+        let Some(turn) = self.turn(&mut record, bit::READING) else { return };
         // Bytes that MSG_TRUNC throws away are in no buffer.
         let total = if options & MSG_TRUNC != 0 { 0 } else { rc as usize };
         let payload = Payload { pieces, count: count.min(PIECES_MAX), total };
@@ -173,9 +186,7 @@ impl Transfer {
             self.thread.in_fd.set(self.fd);
             self.thread.in_conn.set(self.id);
         }
-        let mut scan = connection.scan();
-        put(self.ring, &mut record, payload, turn, &mut scan);
-        connection.set_scan(scan);
+        self.copy(record, payload, turn);
     }
 
     #[inline(never)]
@@ -207,19 +218,9 @@ impl Transfer {
         }
         connection.last.store(end, Relaxed);
         record.offset = connection.sent.fetch_add(rc as u64, Relaxed);
-        let turn = connection.turns(bit::WRITING);
-        if turn {
-            record.flags |= flag::TURN;
-        }
-        if self.encrypted() {
-            record.flags |= flag::CIPHERTEXT;
-            self.ring.put(&record, Payload::NONE, None);
-            return;
-        }
+        let Some(turn) = self.turn(&mut record, bit::WRITING) else { return };
         let total = if count == 0 { 0 } else { rc as usize };
-        let mut scan = connection.scan();
-        put(self.ring, &mut record, Payload { pieces, count: count.min(PIECES_MAX), total }, turn, &mut scan);
-        connection.set_scan(scan);
+        self.copy(record, Payload { pieces, count: count.min(PIECES_MAX), total }, turn);
     }
 
     /// Bytes that a session gave out for sending, and that are sent now: the session is on this connection.
