@@ -21,7 +21,9 @@
 
 pub mod attribution;
 pub mod export;
+pub mod instrument;
 pub mod model;
+pub mod watch;
 
 #[cfg(feature = "cli")]
 pub mod agent;

@@ -1,0 +1,1 @@
+//! The library's doors: what wraps the clients that a service already has.

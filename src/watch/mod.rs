@@ -1,0 +1,1 @@
+//! The library's handle: doors, drain, report and exports tied together.
