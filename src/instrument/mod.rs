@@ -1,1 +1,3 @@
 //! The library's doors: what wraps the clients that a service already has.
+
+pub mod failure;
