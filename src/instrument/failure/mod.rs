@@ -21,6 +21,8 @@ use std::io;
 
 use judge::Evidence;
 pub use lookup::LookupError;
+#[cfg(all(unix, feature = "reqwest"))]
+pub(crate) use lookup::Reason;
 
 /// Errors below this depth are not looked at: a chain that leads back to itself ends here.
 const DEPTH_MAX: usize = 64;
