@@ -1,3 +1,19 @@
 //! The library's doors: what wraps the clients that a service already has.
 
+pub mod context;
+pub mod ending;
 pub mod failure;
+pub mod future;
+pub mod hop;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
+
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+pub(crate) mod body;
+pub(crate) mod clock;
+pub(crate) mod ids;
+pub(crate) mod recorder;
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+pub(crate) mod retry_after;
+pub(crate) mod run;
+pub(crate) mod span;

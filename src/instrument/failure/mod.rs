@@ -14,6 +14,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+use super::ending::Ending;
 use crate::model::{FailedBy, Name, Outcome, Phase};
 use std::any::Any;
 use std::error::Error;
@@ -64,6 +65,21 @@ pub fn classify_any<E: 'static>(error: &E) -> Failure {
     match as_error(any) {
         Some(error) => classify(error),
         None => Failure { error_type: type_code(std::any::type_name::<E>()).into(), ..Evidence::default().judge() },
+    }
+}
+
+/// How a call ended that gave this result.
+pub(crate) fn of_result<T, E: 'static>(result: &Result<T, E>) -> Ending {
+    match result {
+        Ok(_) => Ending::ok(),
+        Err(error) => classify_any(error).into(),
+    }
+}
+
+impl From<Failure> for Ending {
+    fn from(failure: Failure) -> Self {
+        let Failure { outcome, failed_by, phase: _, status, error_type, errno } = failure;
+        Self { outcome, failed_by, status, error_type: Some(error_type), errno }
     }
 }
 
