@@ -4,7 +4,7 @@ use super::context::{Context, Place};
 use super::ending::Ending;
 use super::recorder::{Beginning, Live, Log, Recorder, Room, Subject, SubjectId};
 use super::span;
-use crate::model::{Call, Kind, Name, Nanos, Origin, Phase, Role, Timeline};
+use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -60,6 +60,12 @@ impl Hop {
     /// Begins a call in a given phase.
     pub(crate) fn start_in(&self, phase: Phase) -> OpenHop {
         OpenHop::begin(self.recorder.shard(), self.subject, phase)
+    }
+
+    /// Begins a call that began a moment ago.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn start_at(&self, phase: Phase, start: Nanos) -> OpenHop {
+        OpenHop::begin_at(self.recorder.shard(), self.subject, phase, start)
     }
 
     /// What a future needs to begin a call when it is first polled.
@@ -128,10 +134,7 @@ impl OpenHop {
     /// Tells facts of the call: status, model, tokens, bytes, attempts. Allocates on the first use.
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Call)) {
         if let Some((log, key)) = self.key() {
-            log.edit(key, |record| {
-                let start = record.start;
-                change(record.call.get_or_insert_with(|| Box::new(Call::new(Origin::Library, Timeline::new(start)))));
-            });
+            log.edit(key, |record| change(record.facts()));
         }
     }
 
@@ -198,6 +201,12 @@ impl OpenHop {
         }
     }
 
+    /// Ends the call with what its door knows of it, where one said that it does.
+    pub(crate) fn finish_live(&mut self, ending: Ending) {
+        let live = self.key().and_then(|(log, key)| Some((log.edit(key, |record| record.live.clone())??, log.shared.clock.now())));
+        self.finish(ending, live.map(|(live, now)| Box::new(live.call(now))));
+    }
+
     /// How a call ends that nobody ended.
     pub(crate) fn dropped(&self) -> Ending {
         match &self.place {
@@ -217,7 +226,7 @@ struct OnUnwind<'a> {
 impl Drop for OnUnwind<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.open.finish(Ending::panicked(), None);
+            self.open.finish_live(Ending::panicked());
         }
     }
 }
@@ -246,9 +255,7 @@ impl Drop for OpenHop {
     fn drop(&mut self) {
         if self.place.is_some() {
             let ending = self.dropped();
-            let live =
-                self.key().and_then(|(log, key)| Some((log.edit(key, |record| record.live.clone())??, log.shared.clock.now())));
-            self.finish(ending, live.map(|(live, now)| Box::new(live.call(now))));
+            self.finish_live(ending);
         }
     }
 }

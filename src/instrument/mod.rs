@@ -8,12 +8,14 @@ pub mod hop;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 
-#[cfg(any(feature = "reqwest", feature = "tower"))]
+#[cfg(feature = "reqwest")]
+pub(crate) mod answer;
+#[cfg(feature = "reqwest")]
 pub(crate) mod body;
 pub(crate) mod clock;
 pub(crate) mod ids;
 pub(crate) mod recorder;
-#[cfg(any(feature = "reqwest", feature = "tower"))]
+#[cfg(feature = "reqwest")]
 pub(crate) mod retry_after;
 pub(crate) mod run;
 pub(crate) mod span;

@@ -102,10 +102,24 @@ pub(crate) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
 }
 
 fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    #[cfg(feature = "reqwest-middleware")]
+    if let Some(error) = error.downcast_ref::<::reqwest_middleware::Error>() {
+        // It is transparent: its source is what lies behind the error that it holds.
+        return Some(match error {
+            ::reqwest_middleware::Error::Reqwest(error) => error,
+            ::reqwest_middleware::Error::Middleware(error) => &**error,
+        });
+    }
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(wrapped) => Some(wrapped),
         None => error.source(),
     }
+}
+
+/// The first error of type `T` in the chain of a value.
+#[cfg(feature = "reqwest")]
+pub(crate) fn find<T: Error + 'static, E: 'static>(error: &E) -> Option<&T> {
+    chain(as_error(error)?).find_map(|error| error.downcast_ref())
 }
 
 fn as_error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {

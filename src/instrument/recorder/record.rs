@@ -59,6 +59,12 @@ impl Record {
         }
     }
 
+    /// What is known of the call beside its times; allocates on the first use.
+    pub(crate) fn facts(&mut self) -> &mut Call {
+        let start = self.start;
+        self.call.get_or_insert_with(|| Box::new(Call::new(Origin::Library, Timeline::new(start))))
+    }
+
     /// Whether nothing but duration and ending is known: one phase, no attempts, no facts.
     pub(crate) fn is_brief(&self) -> bool {
         self.call.is_none() && self.live.is_none() && self.before.duration() == 0
@@ -98,6 +104,10 @@ impl Record {
         let mut call = told.unwrap_or_else(|| Call::new(Origin::Library, Timeline::new(self.start)));
         if call.timeline.duration() == 0 {
             call.timeline = self.timeline(now);
+        }
+        // A door that told its phases read the clock a moment before the end.
+        if let (Some(end), Some(phase)) = (self.end, call.timeline.last_phase()) {
+            call.timeline.push(phase, end);
         }
         if let [only] = call.attempts.as_mut_slice()
             && only.timeline.duration() == 0
