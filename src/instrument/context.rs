@@ -59,7 +59,6 @@ impl Context {
     /// A future that belongs here wherever it is polled, for tasks that are spawned: `tokio::spawn(Context::current().carry(work))`.
     ///
     /// Cancel safety: that of the future.
-    #[must_use]
     pub fn carry<F: Future>(self, future: F) -> Carried<F> {
         Carried { future, context: self }
     }
