@@ -59,7 +59,6 @@ impl Context {
     /// A future that belongs here wherever it is polled, for tasks that are spawned: `tokio::spawn(Context::current().carry(work))`.
     ///
     /// Cancel safety: that of the future.
-    #[must_use]
     pub fn carry<F: Future>(self, future: F) -> Carried<F> {
         Carried { future, context: self }
     }
@@ -121,7 +120,7 @@ impl Context {
     /// Tells facts of the current hop, if it is open.
     #[cfg(feature = "reqwest")]
     pub(crate) fn edit_call(&self, change: impl FnOnce(&mut crate::model::Call)) {
-        self.edit(|record| change(record.facts()));
+        self.edit(|record| change(record.call()));
     }
 
     /// Whether both are of the same hop or run.

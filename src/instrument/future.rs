@@ -8,6 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+/// Tells from an output how the call ended.
+pub type Classify<T> = fn(&T) -> Ending;
+
 impl Hop {
     /// Times a future: one call from its first poll to its output. Whatever it gives is `ok`; for results see
     /// [`try_time`](Self::try_time).
@@ -15,7 +18,7 @@ impl Hop {
     /// Dropped before its output, the call is `cancelled`; panicking, it is an `error`. The output is passed on untouched.
     ///
     /// Cancel safety: that of the future. Cost: about 150 ns per call, and a clock read for each further poll.
-    pub fn time<F: Future>(&self, future: F) -> Timed<F, fn(&F::Output) -> Ending> {
+    pub fn time<F: Future>(&self, future: F) -> Timed<F, Classify<F::Output>> {
         self.classify(future, |_| Ending::ok())
     }
 
@@ -23,7 +26,7 @@ impl Hop {
     /// known clients), never by its text. The result is passed on untouched.
     ///
     /// Cancel safety and cost: as [`time`](Self::time).
-    pub fn try_time<F, T, E>(&self, future: F) -> Timed<F, fn(&Result<T, E>) -> Ending>
+    pub fn try_time<F, T, E>(&self, future: F) -> Timed<F, Classify<Result<T, E>>>
     where
         F: Future<Output = Result<T, E>>,
         E: 'static,
@@ -95,7 +98,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if let State::Idle(ticket) = this.state {
+        if let State::Idle(_) = this.state
+            && let State::Idle(ticket) = std::mem::replace(this.state, State::Done)
+        {
             *this.state = State::Open(ticket.begin());
         }
         // Polled again after its output, the future itself answers for it.

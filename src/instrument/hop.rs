@@ -2,7 +2,7 @@
 
 use super::context::{Context, Place};
 use super::ending::Ending;
-use super::recorder::{Beginning, Live, Log, Recorder, Room, Subject, SubjectId};
+use super::recorder::{Beginning, Key, Live, Log, Recorder, Room, Subject, SubjectId};
 use super::span;
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
@@ -54,18 +54,18 @@ impl Hop {
     /// Begins a call that is told by hand. Two clock reads and two short locks per call in all, about 100 ns; no allocation.
     #[must_use = "a hop that is dropped at once is cancelled at once"]
     pub fn start(&self) -> OpenHop {
-        OpenHop::begin(self.recorder.shard(), self.subject, Phase::Wait)
+        self.start_in(Phase::Wait)
     }
 
     /// Begins a call in a given phase.
     pub(crate) fn start_in(&self, phase: Phase) -> OpenHop {
-        OpenHop::begin(self.recorder.shard(), self.subject, phase)
+        OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase)
     }
 
     /// Begins a call that began a moment ago.
     #[cfg(feature = "reqwest")]
     pub(crate) fn start_at(&self, phase: Phase, start: Nanos) -> OpenHop {
-        OpenHop::begin_at(self.recorder.shard(), self.subject, phase, start)
+        OpenHop::begin_at(Arc::clone(self.recorder.shard()), self.subject, phase, start)
     }
 
     /// What a future needs to begin a call when it is first polled.
@@ -82,8 +82,8 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn begin(&self) -> OpenHop {
-        OpenHop::begin(&self.shard, self.subject, Phase::Wait)
+    pub(crate) fn begin(self) -> OpenHop {
+        OpenHop::begin(self.shard, self.subject, Phase::Wait)
     }
 }
 
@@ -92,34 +92,34 @@ impl Ticket {
 /// Dropped, it is `cancelled` by its caller; `timeout` when the deadline of its run passed; `error` when its thread panics.
 #[derive(Debug)]
 pub struct OpenHop {
-    /// Where its own work belongs.
+    /// Where its own work belongs; while it is recorded, its own place.
     context: Context,
-    place: Option<Place>,
+    /// Whether it is recorded and has not ended.
+    recorded: bool,
     span: tracing::Span,
 }
 
 impl OpenHop {
-    pub(crate) fn begin(shard: &Arc<Log>, subject: SubjectId, phase: Phase) -> Self {
+    pub(crate) fn begin(shard: Arc<Log>, subject: SubjectId, phase: Phase) -> Self {
         let start = shard.shared.clock.now();
         Self::begin_at(shard, subject, phase, start)
     }
 
-    pub(crate) fn begin_at(shard: &Arc<Log>, subject: SubjectId, phase: Phase, start: Nanos) -> Self {
+    pub(crate) fn begin_at(shard: Arc<Log>, subject: SubjectId, phase: Phase, start: Nanos) -> Self {
         Context::with_current(|around| {
             let span = span::of_hop(|| shard.shared.named(subject));
             let outer = around.place_for(&shard.shared);
-            let parent = outer.map(|place| place.id);
+            let (parent, root, deadline) = match outer {
+                Some(place) => (Some(place.id), Some(place.root), place.deadline),
+                None => (None, None, None),
+            };
             let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
-            let log = run.map_or(shard, |place| &place.log);
-            let root = outer.map(|place| place.root);
-            let key = log.open(Beginning { subject, is_hop: true, parent, root, start, phase });
-            let place = key.map(|key| {
-                let root = root.unwrap_or(key.id);
-                let deadline = outer.and_then(|place| place.deadline);
-                Place { log: Arc::clone(log), slot: Some(key.slot), id: key.id, root, deadline }
-            });
-            let context = place.clone().map_or_else(|| around.clone(), |place| Context::of(place, around));
-            Self { context, place, span }
+            let log = run.map_or(shard, |place| Arc::clone(&place.log));
+            let Some(key) = log.open(Beginning { subject, is_hop: true, parent, root, start, phase }) else {
+                return Self { context: around.clone(), recorded: false, span };
+            };
+            let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
+            Self { context: Context::of(place, around), recorded: true, span }
         })
     }
 
@@ -134,14 +134,14 @@ impl OpenHop {
     /// Tells facts of the call: status, model, tokens, bytes, attempts. Allocates on the first use.
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Call)) {
         if let Some((log, key)) = self.key() {
-            log.edit(key, |record| change(record.facts()));
+            log.edit(key, |record| change(record.call()));
         }
     }
 
     /// Lets a door that knows more tell the call when somebody looks.
     pub(crate) fn live(&mut self, live: Arc<dyn Live>) {
         if let Some((log, key)) = self.key() {
-            log.edit(key, |record| record.live = Some(live));
+            log.edit(key, |record| record.more().live = Some(live));
         }
     }
 
@@ -174,45 +174,47 @@ impl OpenHop {
         output
     }
 
-    /// The clock that it is timed by.
+    /// Now, on the clock that it is timed by.
     pub(crate) fn now(&self) -> Option<Nanos> {
-        self.place.as_ref().map(|place| place.log.shared.clock.now())
+        self.key().map(|(log, _)| log.shared.clock.now())
     }
 
-    fn key(&self) -> Option<(&Arc<Log>, super::recorder::Key)> {
-        let place = self.place.as_ref()?;
-        Some((&place.log, super::recorder::Key { slot: place.slot?, id: place.id }))
+    fn key(&self) -> Option<(&Arc<Log>, Key)> {
+        let place = self.context.place().filter(|_| self.recorded)?;
+        Some((&place.log, Key { slot: place.slot?, id: place.id }))
     }
 
     pub(crate) fn finish(&mut self, ending: Ending, call: Option<Box<Call>>) {
-        span::end(&self.span, &ending);
-        self.span = tracing::Span::none();
-        let Some(place) = self.place.take() else { return };
-        let Some(slot) = place.slot else { return };
-        let now = place.log.shared.clock.now();
-        let room = place.log.end(super::recorder::Key { slot, id: place.id }, now, ending, call);
-        if room != Room::Enough
-            && let Some(drain) = place.log.shared.drain()
-        {
-            match room {
-                Room::None => drain.try_drain(),
-                _ => drain.wake(),
-            }
+        if !self.span.is_none() {
+            span::end(&self.span, &ending);
+            self.span = tracing::Span::none();
         }
+        let Some((log, key)) = self.key() else { return };
+        let room = log.end(key, log.shared.clock.now(), ending, call);
+        if room == Room::Little
+            && let Some(drain) = log.shared.drain()
+        {
+            drain.try_drain();
+        }
+        self.recorded = false;
     }
 
     /// Ends the call with what its door knows of it, where one said that it does.
     pub(crate) fn finish_live(&mut self, ending: Ending) {
-        let live = self.key().and_then(|(log, key)| Some((log.edit(key, |record| record.live.clone())??, log.shared.clock.now())));
+        let live = self
+            .key()
+            .and_then(|(log, key)| Some((log.edit(key, |record| record.more.as_ref()?.live.clone())??, log.shared.clock.now())));
         self.finish(ending, live.map(|(live, now)| Box::new(live.call(now))));
     }
 
     /// How a call ends that nobody ended.
-    pub(crate) fn dropped(&self) -> Ending {
-        match &self.place {
-            _ if std::thread::panicking() => Ending::panicked(),
-            Some(_) if cutting() => Ending::cut(),
-            _ => Ending::cancelled(),
+    pub(crate) fn dropped() -> Ending {
+        if std::thread::panicking() {
+            Ending::panicked()
+        } else if cutting() {
+            Ending::cut()
+        } else {
+            Ending::cancelled()
         }
     }
 }
@@ -253,9 +255,8 @@ fn cutting() -> bool {
 
 impl Drop for OpenHop {
     fn drop(&mut self) {
-        if self.place.is_some() {
-            let ending = self.dropped();
-            self.finish_live(ending);
+        if self.recorded {
+            self.finish_live(Self::dropped());
         }
     }
 }

@@ -45,7 +45,9 @@ impl Drainer {
 
     pub(super) fn stop(&self) {
         drop(self.drained());
-        self.wake();
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
     }
 
     fn feed(&self, sinks: &mut Sinks) {
@@ -53,7 +55,7 @@ impl Drainer {
         let Sinks { store, spare } = sinks;
         let ended = self.recorder.drain(spare, &mut |record| {
             if record.is_hop {
-                store.count(&self.recorder.span(record, now));
+                store.count(&self.recorder, record, now);
             }
         });
         if ended.is_empty() {
@@ -78,17 +80,11 @@ impl Drainer {
 }
 
 impl Drain for Drainer {
-    fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
-
     fn try_drain(&self) {
         match self.sinks.try_lock() {
             Ok(mut sinks) => self.feed(&mut sinks),
             Err(TryLockError::Poisoned(poisoned)) => self.feed(&mut poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => self.wake(),
+            Err(TryLockError::WouldBlock) => {}
         }
     }
 }

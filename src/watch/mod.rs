@@ -128,7 +128,6 @@ impl Hopwatch {
     }
 
     /// A run with more settings, or of work whose output is no `Result`.
-    #[must_use]
     pub fn scope(&self, name: &str) -> Scope {
         Scope { watch: self.clone(), start: RunStart::new(name) }
     }

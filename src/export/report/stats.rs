@@ -1,18 +1,19 @@
 //! A dependency's calls added up in bounded memory.
 
 use super::{ConnectionCounts, DependencyReport, PhaseSummary};
-use crate::model::{Call, ConnectionState, Kind, Nanos, Outcome, Phase, Timeline, millis, redact};
+use crate::model::{Call, ConnectionState, Kind, Nanos, Outcome, Phase, millis, redact};
 use hdrhistogram::Histogram;
-use std::collections::BTreeMap;
 
 /// A dependency's calls added up: counts and sums are exact, percentiles within one per cent.
 #[derive(Clone, Debug, Default)]
 pub struct DependencyStats {
     calls: u64,
-    outcomes: BTreeMap<Outcome, u64>,
+    /// By the number of the outcome.
+    outcomes: [u64; Outcome::ALL.len()],
     new: u64,
     reused: u64,
-    phases: BTreeMap<Phase, Times>,
+    /// By the number of the phase.
+    phases: [Option<Box<Times>>; Phase::ALL.len()],
 }
 
 /// Times of one phase.
@@ -35,11 +36,10 @@ impl DependencyStats {
             }
         }
         self.count_ended(call.outcome);
-        let times = |timeline: &Timeline| -> Vec<(Phase, Nanos)> {
-            Phase::ALL.iter().filter_map(|&phase| Some((phase, timeline.total(phase)?))).collect()
-        };
-        for (phase, time) in times(&call.timeline) {
-            self.time(phase, time);
+        for &phase in Phase::ALL {
+            if let Some(time) = call.timeline.total(phase) {
+                self.time(phase, time);
+            }
         }
     }
 
@@ -54,14 +54,14 @@ impl DependencyStats {
     fn count_ended(&mut self, outcome: Option<Outcome>) {
         self.calls += 1;
         if let Some(outcome) = outcome {
-            *self.outcomes.entry(outcome).or_default() += 1;
+            self.outcomes[outcome as usize] += 1;
         }
     }
 
     fn time(&mut self, phase: Phase, time: Nanos) {
         // Two significant digits: within one per cent.
-        let fresh = || Times { sum: 0, spread: Histogram::new(2).ok(), count: 0 };
-        let times = self.phases.entry(phase).or_insert_with(fresh);
+        let fresh = || Box::new(Times { sum: 0, spread: Histogram::new(2).ok(), count: 0 });
+        let times = self.phases[phase as usize].get_or_insert_with(fresh);
         times.sum = times.sum.saturating_add(time);
         times.count += 1;
         if let Some(spread) = &mut times.spread {
@@ -72,13 +72,15 @@ impl DependencyStats {
     /// As the report tells it.
     #[must_use]
     pub fn report(&self, kind: Kind, dependency: &str) -> DependencyReport {
+        let outcomes = Outcome::ALL.iter().map(|&outcome| (outcome, self.outcomes[outcome as usize]));
+        let phase = |phase: &Phase| Some((*phase, self.phases[*phase as usize].as_ref()?.summary()));
         DependencyReport {
             kind,
             dependency: redact::name(dependency),
             calls: self.calls,
-            outcomes: self.outcomes.clone(),
+            outcomes: outcomes.filter(|&(_, count)| count > 0).collect(),
             connections: ConnectionCounts { new: self.new, reused: self.reused },
-            phases: self.phases.iter().map(|(phase, times)| (*phase, times.summary())).collect(),
+            phases: Phase::ALL.iter().filter_map(phase).collect(),
         }
     }
 }

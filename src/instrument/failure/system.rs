@@ -43,9 +43,10 @@ pub(super) fn judge(place: Place, kind: ErrorKind, errno: Option<i32>) -> Judged
             | ErrorKind::UnexpectedEof
             | ErrorKind::NotConnected,
         ) => Outcome::Reset,
-        (_, ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown) => {
-            Outcome::Connect
-        }
+        (
+            _,
+            ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown,
+        ) => Outcome::Connect,
         (_, ErrorKind::TimedOut) => Outcome::Timeout,
         (Place::Body, _) => Outcome::Body,
         _ => Outcome::Error,

@@ -3,17 +3,19 @@
 use super::record::{Record, SubjectId};
 use super::shared::Shared;
 use crate::instrument::ending::Ending;
-use crate::model::{Call, Losses, Nanos, Phase, SpanId, Stall, Timeline, TraceId};
+use crate::model::{Call, Losses, Nanos, Phase, SpanId, Stall, TraceId};
 use slab::Slab;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Most ended records that a log of a thread holds until the drain comes by.
-pub(crate) const SHARD_MAX: usize = 8_192;
+/// Ended records in the log of a thread at which the thread drains by itself: few, so that they stay in the processor's cache.
+const SHARD_SOON: usize = 1_024;
+/// Most ended records that a log of a thread holds while another thread is draining.
+const SHARD_MAX: usize = 16_384;
 /// Most open records of a thread's log.
 const OPEN_MAX: usize = 100_000;
 /// Most spans kept of one run; hops beyond it are recorded outside of it.
-pub(crate) const RUN_MAX: usize = 10_000;
+const RUN_MAX: usize = 10_000;
 /// Most stalls kept of one run.
 const STALLS_MAX: usize = 1_000;
 
@@ -89,10 +91,8 @@ pub(crate) struct Beginning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Enough,
-    /// The drain should come by soon.
+    /// The drain should come by now.
     Little,
-    /// The drain should come by now, or the next ones are dropped.
-    None,
 }
 
 impl Counts {
@@ -140,12 +140,11 @@ impl Log {
             root: root.unwrap_or(id),
             is_hop,
             start,
-            end: None,
+            end: start,
             phase,
-            before: Timeline::new(start),
-            ending: None,
-            call: None,
-            live: None,
+            outcome: None,
+            failed_by: None,
+            more: None,
         };
         let mut state = self.state();
         state.counts.started += u64::from(is_hop);
@@ -179,25 +178,15 @@ impl Log {
         }
         let mut record = state.open.remove(key.slot as usize);
         state.counts.open -= u64::from(record.is_hop);
-        record.end = Some(end.max(record.start));
-        record.ending = Some(ending);
-        record.live = None;
-        if call.is_some() {
-            record.call = call;
-        }
+        record.close(end, ending, call);
         let most = if self.run.is_some() { RUN_MAX } else { SHARD_MAX };
         if state.ended.len() >= most {
             state.counts.buffer_full += u64::from(record.is_hop);
-            return Room::None;
+            return Room::Little;
         }
         state.counts.recorded += u64::from(record.is_hop);
         state.ended.push(record);
-        match state.ended.len() {
-            _ if self.run.is_some() => Room::Enough,
-            ended if ended >= SHARD_MAX / 8 * 7 => Room::None,
-            ended if ended >= SHARD_MAX / 2 => Room::Little,
-            _ => Room::Enough,
-        }
+        if self.run.is_none() && state.ended.len() >= SHARD_SOON { Room::Little } else { Room::Enough }
     }
 
     /// The caller was blocked.

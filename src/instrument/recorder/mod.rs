@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most runs that are live at once and judged; beyond, hops are recorded outside a run.
 const RUNS_MAX: usize = 100_000;
+/// Ended runs at which the thread that ends one drains by itself.
+const ENDED_SOON: usize = 1_000;
 /// Most ended runs that wait for the drain.
 const ENDED_MAX: usize = 10_000;
 
@@ -114,10 +116,10 @@ impl Recorder {
         } else {
             runs.ended.push(run);
         }
-        let soon = runs.ended.len() >= ENDED_MAX / 2;
+        let soon = runs.ended.len() >= ENDED_SOON;
         drop(runs);
-        if soon {
-            self.wake();
+        if soon && let Some(drain) = self.shared.drain() {
+            drain.try_drain();
         }
     }
 
@@ -182,13 +184,6 @@ impl Recorder {
     /// A record as a span.
     pub(crate) fn span(&self, record: &Record, now: Nanos) -> Span {
         record.span(&self.shared.named(record.subject), &self.shared.service, now)
-    }
-
-    /// Asks the drain to come by soon.
-    pub(crate) fn wake(&self) {
-        if let Some(drain) = self.shared.drain() {
-            drain.wake();
-        }
     }
 
     fn runs(&self) -> std::sync::MutexGuard<'_, Runs> {

@@ -27,53 +27,101 @@ pub(crate) trait Live: Send + Sync + std::fmt::Debug {
     fn call(&self, now: Nanos) -> Call;
 }
 
-/// One piece of work, open or ended.
+/// One piece of work, open or ended. Small, since many are written: what only some have is boxed.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) subject: SubjectId,
+    /// It is a hop: counted, and measured.
+    pub(crate) is_hop: bool,
+    /// The phase it is in.
+    pub(crate) phase: Phase,
+    /// How it ended; `None` = open.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) failed_by: Option<FailedBy>,
     pub(crate) id: SpanId,
     pub(crate) parent: Option<SpanId>,
     /// The outermost span of the trace that this is of, outside a run.
     pub(crate) root: SpanId,
-    /// It is a hop: counted, and measured.
-    pub(crate) is_hop: bool,
     pub(crate) start: Nanos,
-    /// `None` = open.
-    pub(crate) end: Option<Nanos>,
-    /// The phase it is in.
-    pub(crate) phase: Phase,
-    /// The phases that it was in before. Empty for the many that only have one.
+    /// Means nothing while it is open.
+    pub(crate) end: Nanos,
+    pub(crate) more: Option<Box<More>>,
+}
+
+/// What is known of some records.
+#[derive(Clone, Debug)]
+pub(crate) struct More {
+    /// The phases that it was in before the last.
     pub(crate) before: Timeline,
-    pub(crate) ending: Option<Ending>,
+    pub(crate) status: Option<u16>,
+    pub(crate) error_type: Option<Name>,
+    pub(crate) errno: Option<i32>,
     /// What a door told beside the times.
     pub(crate) call: Option<Box<Call>>,
     pub(crate) live: Option<Arc<dyn Live>>,
 }
 
 impl Record {
+    /// What only some records have; allocates on the first use.
+    pub(crate) fn more(&mut self) -> &mut More {
+        let start = self.start;
+        self.more.get_or_insert_with(|| {
+            let before = Timeline::new(start);
+            Box::new(More { before, status: None, error_type: None, errno: None, call: None, live: None })
+        })
+    }
+
     /// From now on it is in `phase`.
     pub(crate) fn turn(&mut self, phase: Phase, now: Nanos) {
         if self.phase != phase {
-            self.before.push(self.phase, now);
+            let until = self.phase;
+            self.more().before.push(until, now);
             self.phase = phase;
         }
     }
 
-    /// What is known of the call beside its times; allocates on the first use.
-    pub(crate) fn facts(&mut self) -> &mut Call {
+    /// The call that doors tell facts of.
+    pub(crate) fn call(&mut self) -> &mut Call {
         let start = self.start;
-        self.call.get_or_insert_with(|| Box::new(Call::new(Origin::Library, Timeline::new(start))))
+        self.more().call.get_or_insert_with(|| Box::new(Call::new(Origin::Library, Timeline::new(start))))
     }
 
-    /// Whether nothing but duration and ending is known: one phase, no attempts, no facts.
+    /// Ends it. `call` is what a richer door knows in the end.
+    pub(crate) fn close(&mut self, end: Nanos, ending: Ending, call: Option<Box<Call>>) {
+        let Ending { outcome, failed_by, status, error_type, errno } = ending;
+        self.end = end.max(self.start);
+        (self.outcome, self.failed_by) = (Some(outcome), failed_by);
+        if status.is_some() || error_type.is_some() || errno.is_some() {
+            let more = self.more();
+            (more.status, more.error_type, more.errno) = (status, error_type, errno);
+        }
+        if call.is_some() {
+            self.more().call = call;
+        }
+        if let Some(more) = &mut self.more {
+            more.live = None;
+        }
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// Whether nothing but duration and outcome is known: one phase, no attempts, no facts.
     pub(crate) fn is_brief(&self) -> bool {
-        self.call.is_none() && self.live.is_none() && self.before.duration() == 0
+        self.more.is_none()
+    }
+
+    /// Where its time is seen to end.
+    fn until(&self, now: Nanos) -> Nanos {
+        if self.is_open() { now.max(self.start) } else { self.end }
     }
 
     /// The phases up to its end, or up to `now`.
     fn timeline(&self, now: Nanos) -> Timeline {
-        let mut timeline = self.before.clone();
-        timeline.push(self.phase, self.end.unwrap_or(now));
+        let mut timeline = self.more.as_ref().map_or_else(|| Timeline::new(self.start), |more| more.before.clone());
+        timeline.push(self.phase, self.until(now));
         timeline
     }
 
@@ -89,46 +137,61 @@ impl Record {
             kind: subject.kind,
             dependency: subject.dependency.clone(),
             start: self.start,
-            end: self.end,
+            end: (!self.is_open()).then_some(self.end),
             inferred: false,
             call: (subject.role == Role::Client).then(|| Box::new(self.whole_call(now))),
         }
     }
 
     fn whole_call(&self, now: Nanos) -> Call {
-        let told = match (&self.live, &self.call) {
-            (Some(live), _) if self.end.is_none() => Some(live.call(now)),
+        let more = self.more.as_deref();
+        let told = more.and_then(|more| match (&more.live, &more.call) {
+            (Some(live), _) if self.is_open() => Some(live.call(now)),
             (_, Some(call)) => Some(Call::clone(call)),
             _ => None,
-        };
+        });
         let mut call = told.unwrap_or_else(|| Call::new(Origin::Library, Timeline::new(self.start)));
         if call.timeline.duration() == 0 {
             call.timeline = self.timeline(now);
         }
         // A door that told its phases read the clock a moment before the end.
-        if let (Some(end), Some(phase)) = (self.end, call.timeline.last_phase()) {
-            call.timeline.push(phase, end);
+        if let (false, Some(phase)) = (self.is_open(), call.timeline.last_phase()) {
+            call.timeline.push(phase, self.end);
         }
         if let [only] = call.attempts.as_mut_slice()
             && only.timeline.duration() == 0
         {
             only.timeline = call.timeline.clone();
         }
-        let Some(ending) = &self.ending else { return call };
-        call.outcome = Some(ending.outcome);
-        call.failed_by = ending.failed_by;
-        call.status = ending.status.or(call.status);
-        call.error_type = ending.error_type.clone().or(call.error_type);
-        call.errno = ending.errno.or(call.errno);
+        if self.is_open() {
+            return call;
+        }
+        (call.outcome, call.failed_by) = (self.outcome, self.failed_by);
+        if let Some(more) = more {
+            call.status = more.status.or(call.status);
+            call.error_type = more.error_type.clone().or(call.error_type);
+            call.errno = more.errno.or(call.errno);
+        }
         if let Some(last) = call.attempts.last_mut()
             && last.outcome.is_none()
         {
             (last.outcome, last.failed_by) = (call.outcome, call.failed_by);
             last.status = last.status.or(call.status);
         }
-        if ending.outcome == Outcome::Timeout && ending.failed_by == Some(FailedBy::Caller) && call.gave_up_after.is_none() {
-            call.gave_up_after = self.end.map(|end| end.saturating_sub(self.start));
+        let left = call.outcome == Some(Outcome::Timeout) && call.failed_by == Some(FailedBy::Caller);
+        if left && call.gave_up_after.is_none() {
+            call.gave_up_after = Some(self.end.saturating_sub(self.start));
         }
         call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Record>() <= 72, "{}", size_of::<Record>());
     }
 }

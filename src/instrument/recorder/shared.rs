@@ -15,9 +15,7 @@ const OTHER: &str = "other";
 
 /// What takes ended records out of the logs.
 pub(crate) trait Drain: Send + Sync {
-    /// Come by soon. Must not block.
-    fn wake(&self);
-    /// Come by now, on this thread, unless somebody else is at it.
+    /// Takes what ended, on this thread, unless another is at it. Never waits.
     fn try_drain(&self);
 }
 

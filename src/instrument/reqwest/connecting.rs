@@ -53,8 +53,7 @@ impl Connecting {
     /// Begins for the current call, or else for the current hop.
     pub(super) fn begin() -> Arc<Self> {
         let owner = CALL.try_with(|call| Owner::Call(Arc::clone(call))).unwrap_or_else(|_| Owner::Context(Context::current()));
-        let marks =
-            Marks { start: Instant::now(), lookup: None, resolved: None, handshake: None, end: None, orphaned: None };
+        let marks = Marks { start: Instant::now(), lookup: None, resolved: None, handshake: None, end: None, orphaned: None };
         let connecting = Arc::new(Self { owner, marks: Mutex::new(marks) });
         match &connecting.owner {
             Owner::Call(call) => call.connects(&connecting),

@@ -75,9 +75,11 @@ where
         let connecting = &this.guard.0;
         connecting.polled();
         let result = ready!(CONNECTING.sync_scope(Arc::clone(connecting), || this.future.poll(cx)));
-        let id = result.as_ref().ok().and_then(info).and_then(|info| {
-            registry::opened((info.local_addr(), info.remote_addr()), connecting.call())
-        });
+        let id = result
+            .as_ref()
+            .ok()
+            .and_then(info)
+            .and_then(|info| registry::opened((info.local_addr(), info.remote_addr()), connecting.call()));
         connecting.ended(result.is_ok(), id);
         Poll::Ready(result)
     }

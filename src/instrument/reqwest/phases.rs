@@ -36,9 +36,9 @@ pub(super) fn timeline(course: &Course<'_>, start: Nanos, now: Nanos, at: impl F
         connect(&mut timeline, marks, course.failed.filter(|_| is_last), until, &at);
     }
     // Without a connect that could be seen, an error alone tells that there was one.
-    let set_up = course.failed.filter(|phase| {
-        course.connects.is_empty() && matches!(phase, Phase::Dns | Phase::Connect | Phase::Proxy | Phase::Tls)
-    });
+    let set_up = course
+        .failed
+        .filter(|phase| course.connects.is_empty() && matches!(phase, Phase::Dns | Phase::Connect | Phase::Proxy | Phase::Tls));
     if let Some(phase) = set_up {
         timeline.push(phase, until);
     }
@@ -109,15 +109,22 @@ mod tests {
         }
 
         fn connect(mut self, marks: impl FnOnce(&Self, &mut Marks)) -> Self {
-            let mut fresh =
-                Marks { start: self.zero, lookup: None, resolved: None, handshake: None, end: None, orphaned: None };
+            let mut fresh = Marks { start: self.zero, lookup: None, resolved: None, handshake: None, end: None, orphaned: None };
             marks(&self, &mut fresh);
             self.connects.push(fresh);
             self
         }
 
         fn course(&self) -> Course<'_> {
-            Course { connects: &self.connects, awaited: None, assigned: None, sent: None, head: None, content: None, failed: None }
+            Course {
+                connects: &self.connects,
+                awaited: None,
+                assigned: None,
+                sent: None,
+                head: None,
+                content: None,
+                failed: None,
+            }
         }
 
         /// Phases with their ends in milliseconds, up to `now`.
@@ -156,7 +163,8 @@ mod tests {
                 marks.handshake = handshake.then(|| case.at(20));
             })
         };
-        for (resolved, handshake, phase) in [(false, false, Phase::Dns), (true, false, Phase::Connect), (true, true, Phase::Tls)] {
+        for (resolved, handshake, phase) in [(false, false, Phase::Dns), (true, false, Phase::Connect), (true, true, Phase::Tls)]
+        {
             let case = case(resolved, handshake);
             assert_eq!(case.phases(&case.course(), 50).last(), Some(&(phase, 50)));
         }

@@ -45,11 +45,7 @@ impl Hop {
     }
 
     /// Executes a request that was built already; otherwise as [`send`](Self::send).
-    pub fn execute(
-        &self,
-        client: &Client,
-        request: Request,
-    ) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
+    pub fn execute(&self, client: &Client, request: Request) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
         Prepared::new(self.clone()).execute(client, request)
     }
 }
@@ -161,7 +157,7 @@ impl Open {
 
     /// How it ends when it is dropped now.
     pub(super) fn dropped(&self) -> Option<Ending> {
-        self.open.as_ref().map(OpenHop::dropped)
+        self.open.as_ref().map(|_| OpenHop::dropped())
     }
 
     fn failed<E: 'static>(&mut self, error: &E) {

@@ -1,7 +1,9 @@
 //! The start of a TLS handshake, seen through rustls' session store: it is asked for a ticket while the client's hello is written.
 
 use super::connecting::CONNECTING;
-use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, NamedGroup};
 use std::sync::Arc;

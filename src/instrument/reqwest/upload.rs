@@ -1,7 +1,7 @@
 //! A streamed request body: when the connection took its first and its last.
 
 use super::exchange::Exchange;
-use crate::instrument::body::{Watcher, WatchedBody};
+use crate::instrument::body::{WatchedBody, Watcher};
 use reqwest::Body;
 use std::sync::{Arc, OnceLock};
 
