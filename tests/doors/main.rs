@@ -6,9 +6,13 @@
 mod support;
 
 #[cfg(test)]
+mod classified;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod endings;
+#[cfg(test)]
+mod h2;
 #[cfg(test)]
 mod phases;
 #[cfg(test)]

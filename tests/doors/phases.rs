@@ -25,7 +25,7 @@ use crate::support::script::{Script, Step};
 use crate::support::server::{Router, Server};
 
 /// A resolver that takes its time, or never answers.
-struct Slow(Option<Duration>);
+pub(crate) struct Slow(pub(crate) Option<Duration>);
 
 impl Resolve for Slow {
     fn resolve(&self, _: Name) -> Resolving {
@@ -44,7 +44,8 @@ fn ok_server() -> Server {
     Router::new().route("/", |_| Script::json(&json!({"text": "fine"}))).start()
 }
 
-fn trusting(authority: &Authority) -> ClientConfig {
+/// Trusts this authority alone.
+pub(crate) fn trusting(authority: &Authority) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority.file()).unwrap()).unwrap();
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -55,7 +56,7 @@ fn trusting(authority: &Authority) -> ClientConfig {
 }
 
 /// Makes calls of one hop inside one run and gives what was told of them.
-async fn told<T>(kind: Kind, calls: impl AsyncFnOnce(Hop) -> T) -> (T, Vec<HopReport>) {
+pub(crate) async fn told<T>(kind: Kind, calls: impl AsyncFnOnce(Hop) -> T) -> (T, Vec<HopReport>) {
     let watch = Hopwatch::builder().service("doors").build().unwrap();
     let hop = watch.hop(kind, "dependency");
     let output = watch.scope("run").run(calls(hop)).await.unwrap();
@@ -188,6 +189,40 @@ async fn a_handshake_is_told_from_the_connect_where_its_start_is_seen() {
     let set_up = |hop: &HopReport| names(hop).into_iter().take_while(|phase| *phase != Phase::Wait).collect::<Vec<_>>();
     assert_eq!(set_up(&told[0]), [Phase::Dns, Phase::Connect, Phase::Tls]);
     assert_eq!(set_up(&told[1]), [Phase::Dns, Phase::Connect]);
+}
+
+/// Answers at once for the first call, late for the others.
+struct SlowAfterTheFirst(std::sync::atomic::AtomicBool);
+
+impl Resolve for SlowAfterTheFirst {
+    fn resolve(&self, name: Name) -> Resolving {
+        let again = self.0.swap(true, std::sync::atomic::Ordering::SeqCst);
+        Slow(Some(Duration::from_millis(if again { 2_000 } else { 0 }))).resolve(name)
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_gets_anothers_connection_waited_in_the_pool_and_orphaned_its_own_connect() {
+    let server =
+        Router::new().route("/slow", |_| Script::json(&json!({})).after(300)).route("/", |_| Script::json(&json!({}))).start();
+    let client = watch_with(builder(), SlowAfterTheFirst(false.into())).build().unwrap();
+    let url = |path: &str| format!("http://docs.test:{}{path}", server.port());
+    let (_, told) = told(Kind::Tool, async |hop| {
+        let slow = async { hop.send(client.get(url("/slow"))).await.unwrap().bytes().await.unwrap() };
+        let other = async {
+            // While the first one is being answered there is no free connection.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            hop.send(client.get(url("/"))).await.unwrap().bytes().await.unwrap()
+        };
+        tokio::join!(slow, other)
+    })
+    .await;
+    let [first, second] = told.as_slice() else { panic!("{told:#?}") };
+    assert_eq!([first.client.connection, second.client.connection], [Some(ConnectionState::New), Some(ConnectionState::Reused)]);
+    // Its own connect had not even resolved the name.
+    mostly(second, Phase::Pool);
+    assert!(second.duration_ms < 1_000.0 && second.phases.dns.is_none(), "{second:#?}");
+    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]

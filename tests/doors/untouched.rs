@@ -140,10 +140,21 @@ async fn what_fails_before_a_server_sees_it_fails_the_same() {
     let unanswered = format!("http://{}/", unanswered.address());
     // Refused ports differ, so that both are asked at the same one.
     same(builder, &server, &[&|client| client.get(&refused)]).await;
-    same(|| builder().connect_timeout(LIMIT), &server, &[&|client| client.get(&unanswered)]).await;
     same(|| builder().timeout(LIMIT), &server, &[&|client| client.get(&unanswered)]).await;
     same(builder, &server, &[&|client| client.get("http://hopwatch.invalid/")]).await;
     same(builder, &server, &[&|client| client.get("no url"), &|client| client.get("ftp://127.0.0.1/")]).await;
+}
+
+#[tokio::test]
+async fn a_connect_timeout_can_be_asked_the_same() {
+    let unanswered = Unanswered::new();
+    let url = format!("http://{}/", unanswered.address());
+    let (_watch, hop) = a_hop();
+    let limited = || builder().connect_timeout(LIMIT);
+    let bare = got_error(limited().build().unwrap().get(&url).send().await);
+    let watched = got_error(hop.send(watch(limited()).build().unwrap().get(&url)).await);
+    // Two timers of the client run out at once, and whichever is looked at first is the source.
+    assert_eq!((bare.is, bare.text), (watched.is, watched.text));
 }
 
 #[tokio::test]
