@@ -94,6 +94,17 @@ impl Hopwatch {
         Hop::new(Arc::clone(&self.inner.recorder), kind, dependency, dependency)
     }
 
+    /// Watches the connects of a `reqwest` client: `dns`, `connect` and `tls` are told apart on every call of a hop, and which call opened
+    /// which connection. Finish the builder as usual, and send requests through [`Hop::send`] to time them to the last byte.
+    ///
+    /// Sets the client's resolver to one that asks the system as the default does; a resolver or a TLS configuration of your own goes
+    /// through [`instrument::reqwest`](crate::instrument::reqwest).
+    #[cfg(feature = "reqwest")]
+    #[must_use]
+    pub fn reqwest(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        crate::instrument::reqwest::watch(builder)
+    }
+
     /// Runs work as one run with a deadline. When it passes, the work is dropped and the error names the culprit; what is done at the
     /// deadline is done in time. Its hops belong to the run wherever the future is polled.
     ///
