@@ -8,7 +8,7 @@ mod tests;
 
 pub use error::RunError;
 
-use crate::attribution::{findings, judge};
+use crate::attribution::findings;
 use crate::export::report::{self, Report};
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
@@ -139,19 +139,13 @@ impl Hopwatch {
         let recorder = &self.inner.recorder;
         let now = recorder.clock().now();
         let losses = recorder.losses();
-        let live: Vec<_> = recorder
-            .live_runs(now)
-            .into_iter()
-            .map(|run| {
-                let judgement = judge(&run, &losses);
-                (run, judgement)
-            })
-            .collect();
-        let runs: Vec<_> = sinks.store.runs.iter().chain(&live).map(|(run, judgement)| (run, judgement)).collect();
+        let judged = |run: Run| (recorder.judge(&run, &losses), run);
+        let live: Vec<_> = recorder.live_runs(now).into_iter().map(judged).collect();
+        let runs: Vec<_> = sinks.store.runs.iter().chain(&live).map(|(judgement, run)| (run, judgement)).collect();
         let only: Vec<&Run> = runs.iter().map(|(run, _)| *run).collect();
         let mut report = report::report("library", now, &runs, &findings(&only), &losses, Vec::new());
         report.dependencies =
-            sinks.store.dependencies().into_iter().map(|(kind, name, stats)| stats.report(kind, name)).collect();
+            sinks.store.dependencies().into_iter().map(|known| known.stats.report(known.kind, &known.name)).collect();
         report
     }
 
