@@ -40,6 +40,6 @@ impl Middleware for HopMiddleware {
     {
         let mut call = Prepared::new(extensions.get::<Hop>().unwrap_or(&self.hop).clone());
         call.read(&mut request);
-        Box::pin(call.time(next.run(request, extensions)))
+        Box::pin(call.time(move |_| next.run(request, extensions)))
     }
 }

@@ -5,6 +5,7 @@ use super::upload;
 use super::watcher::AnswerWatcher;
 use crate::instrument::answer::{self, Answer, Said};
 use crate::instrument::body::WatchedBody;
+use crate::instrument::context::Context;
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
 use crate::instrument::hop::{Hop, OpenHop};
@@ -15,7 +16,7 @@ use reqwest::{Body, Client, Request, RequestBuilder, Response, ResponseBuilderEx
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 
 impl Hop {
     /// Sends a request and times the call to the last byte of its answer: `pool`, `dns`, `connect`, `tls`, `send`, `wait`,
@@ -32,21 +33,30 @@ impl Hop {
     /// # Cancel safety
     /// That of [`RequestBuilder::send`]. Cost: a few microseconds a call.
     pub fn send(&self, request: RequestBuilder) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        let hop = self.clone();
-        let (client, request) = request.build_split();
-        let call = Prepared::new(hop);
+        let (client, mut request) = request.build_split();
+        let mut call = Prepared::new(self.clone());
+        if let Ok(request) = &mut request {
+            call.read(request);
+        }
         async move {
             match request {
-                Ok(request) => call.execute(&client, request).await,
+                Ok(request) => call.time(move |_| client.execute(request)).await,
                 // Never sent: the call fails as it begins.
-                Err(error) => call.time(std::future::ready(Err(error))).await,
+                Err(error) => call.time(move |_| std::future::ready(Err(error))).await,
             }
         }
     }
 
     /// Executes a request that was built already; otherwise as [`send`](Self::send).
-    pub fn execute(&self, client: &Client, request: Request) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        Prepared::new(self.clone()).execute(client, request)
+    pub fn execute(
+        &self,
+        client: &Client,
+        mut request: Request,
+    ) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
+        let mut call = Prepared::new(self.clone());
+        call.read(&mut request);
+        let client = client.clone();
+        call.time(move |_| client.execute(request))
     }
 }
 
@@ -62,15 +72,6 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(hop: Hop) -> Self {
         Self { hop, said: Said::default(), address: None, sent: 0, upload: None }
-    }
-
-    fn execute(
-        mut self,
-        client: &Client,
-        mut request: Request,
-    ) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        self.read(&mut request);
-        self.time(client.execute(request))
     }
 
     /// Notes what the request says. A streamed body is wrapped; one in memory is left alone, since the client could not send a wrapped
@@ -93,12 +94,14 @@ impl Prepared {
         }
     }
 
-    /// Times a future that gives the answer.
-    pub(super) fn time<F, E>(self, future: F) -> Timed<F>
+    /// Times the call that `start` makes, once this is polled. It is told where the call's work belongs, so that the request can carry
+    /// that on.
+    pub(super) fn time<S, F, E>(self, start: S) -> Timed<S, F>
     where
+        S: FnOnce(&Context) -> F,
         F: Future<Output = Result<Response, E>>,
     {
-        Timed { future, state: State::Idle(Some(self)) }
+        Timed { future: None, state: State::Idle(Some((self, start))) }
     }
 
     fn begin(self) -> Open {
@@ -150,6 +153,11 @@ impl Open {
         }
     }
 
+    /// Where the call's work belongs.
+    fn context(&self) -> Context {
+        self.open.as_ref().map(OpenHop::context).unwrap_or_default()
+    }
+
     /// Whether it has not ended.
     pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
@@ -185,8 +193,8 @@ fn info_of_error(error: &hyper_util::client::legacy::Error) -> Option<HttpInfo> 
     extensions.remove()
 }
 
-enum State {
-    Idle(Option<Prepared>),
+enum State<S> {
+    Idle(Option<(Prepared, S)>),
     Open(Open),
     Done,
 }
@@ -194,32 +202,39 @@ enum State {
 pin_project! {
     /// A call up to its answer's head.
     #[must_use = "futures do nothing unless polled"]
-    pub(super) struct Timed<F> {
+    pub(super) struct Timed<S, F> {
         // Dropped before the state, so that what it holds ends first.
         #[pin]
-        future: F,
-        state: State,
+        future: Option<F>,
+        state: State<S>,
     }
 }
 
-impl<F, E> Future for Timed<F>
+impl<S, F, E> Future for Timed<S, F>
 where
+    S: FnOnce(&Context) -> F,
     F: Future<Output = Result<Response, E>>,
     E: 'static,
 {
     type Output = Result<Response, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
         if let State::Idle(prepared) = this.state
-            && let Some(prepared) = prepared.take()
+            && let Some((prepared, start)) = prepared.take()
         {
-            *this.state = State::Open(prepared.begin());
+            let mut open = prepared.begin();
+            let context = open.context();
+            let exchange = Arc::clone(&open.exchange);
+            this.future.set(Some(CALL.sync_scope(exchange, || open.poll_in(|| start(&context)))));
+            *this.state = State::Open(open);
         }
+        // There from the first poll on.
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
         // Polled again after its output, the future itself answers for it.
-        let State::Open(open) = this.state else { return this.future.poll(cx) };
+        let State::Open(open) = this.state else { return future.poll(cx) };
         let exchange = Arc::clone(&open.exchange);
-        let result = ready!(CALL.sync_scope(exchange, || open.poll_in(|| this.future.poll(cx))));
+        let result = ready!(CALL.sync_scope(exchange, || open.poll_in(|| future.poll(cx))));
         let State::Open(mut open) = std::mem::replace(this.state, State::Done) else { return Poll::Ready(result) };
         Poll::Ready(match result {
             Ok(response) => Ok(answered(response, open)),
