@@ -1,3 +1,8 @@
 //! Sinks: what leaves hopwatch, rendered from the model alone.
 
+pub(crate) mod metrics;
+#[cfg(feature = "prometheus")]
+pub(crate) mod prometheus;
 pub mod report;
+#[cfg(feature = "prometheus")]
+pub(crate) mod serve;
