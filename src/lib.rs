@@ -8,7 +8,9 @@
 //! | 0 | [`model`] | the words as types, and the one record that every source produces |
 //! | 1 | [`attribution`] | from a run's spans to blame and verdict; pure |
 //! | 1 | `wire` | protocol readers: bytes with their times in, facts out |
+//! | 2 | [`instrument`] | the library's doors, and the recorder they write to |
 //! | 2 | [`export`] | the report, as text and JSON |
+//! | 3 | [`watch`] | the library's handle: doors, drain, report and exports tied together |
 //! | 3 | `observe` | the observer's other end: follows processes, makes hops of what they did |
 //! | 4 | `agent` | configuration, and the assembler of runs |
 //! | 5 | `cli` | the verbs |
@@ -18,6 +20,12 @@
 //! - `cli` (default): the binary and everything it needs. Library users write `default-features = false`.
 //! - `wire`: the protocol readers.
 //! - `schema`: JSON schema of the report.
+
+pub use instrument::context::Context;
+pub use instrument::ending::Ending;
+pub use instrument::hop::{Hop, OpenHop};
+pub use model::{Kind, Outcome, Phase};
+pub use watch::{BuildError, Builder, Hopwatch, RunError, Scope};
 
 pub mod attribution;
 pub mod export;

@@ -80,15 +80,24 @@ impl MetricsOut {
         Translating(Arc::clone(&self.bridge))
     }
 
-    /// Sends the metrics of now; the SDK waits as long as an export may take.
-    pub(super) fn flush(&self, left: Duration) -> bool {
-        !left.is_zero() && self.provider.force_flush().is_ok()
+    /// Sends the metrics of now; `false` = not within `timeout`, or they were not taken.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        self.within(timeout, SdkMeterProvider::force_flush)
     }
 
     /// Sends the last metrics, at most for so long. A second call does nothing.
     pub(super) fn shutdown(&self, timeout: Duration) {
-        // Its errors are those of a collector that is away, or of a second call.
-        let _told_elsewhere = self.provider.shutdown_with_timeout(timeout);
+        self.within(timeout, SdkMeterProvider::shutdown);
+    }
+
+    /// The SDK waits for as long as an export may take, whatever timeout it is given (`PeriodicReader`, 0.33.1): so it waits aside.
+    fn within(&self, timeout: Duration, act: fn(&SdkMeterProvider) -> OTelSdkResult) -> bool {
+        let provider = self.provider.clone();
+        let (done, heard) = std::sync::mpsc::channel();
+        let aside = std::thread::Builder::new().name("hopwatch-otlp-end".to_owned()).spawn(move || {
+            let _unheard = done.send(act(&provider).is_ok());
+        });
+        aside.is_ok() && heard.recv_timeout(timeout).unwrap_or(false)
     }
 }
 

@@ -4,11 +4,13 @@
 //! added; one that is renamed or removed raises the version in [`SCHEMA`].
 
 mod build;
+mod stats;
 mod terminal;
 #[cfg(test)]
 mod tests;
 
 pub use build::report;
+pub use stats::DependencyStats;
 pub use terminal::{Style, open_hops, text};
 
 use crate::model::{Cause, Confidence, ConnectionState, FailedBy, Kind, Origin, Outcome, Phase, Value};

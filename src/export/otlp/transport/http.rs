@@ -1,6 +1,7 @@
 //! OTLP/HTTP with protobuf bodies.
 
 use super::{Answer, Connector, taken, told};
+use crate::model::clock;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client;
 use std::io::Write;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 /// More of an answer is not read.
 const ANSWER_MAX: usize = 64 * 1024;
@@ -76,9 +77,8 @@ fn delay(value: &HeaderValue) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let now = Duration::from_nanos(crate::model::clock::Anchor::new(0).now());
-    Some(date.saturating_sub(now))
+    let date = clock::of_http_date(text)?;
+    Some(Duration::from_nanos(date.saturating_sub(clock::Anchor::new(0).now())))
 }
 
 #[cfg(test)]

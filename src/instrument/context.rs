@@ -1,0 +1,203 @@
+//! Where work belongs: the run and the hop that the code now running is part of.
+//!
+//! A door makes itself current for each poll of what it wraps and steps back afterwards, so that the context follows the future through
+//! `select!`, `join!` and from thread to thread, and is right after a panic or a cancellation. A spawned task starts without one;
+//! [`Context::carry`] takes it along.
+
+use super::recorder::{Key, Log, Record, Shared};
+use crate::model::{Nanos, Phase, SpanId, TraceId};
+use pin_project_lite::pin_project;
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+/// The run and the hop that work belongs to.
+///
+/// Cheap to clone (two reference counts at most). The default belongs nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    place: Option<Place>,
+    /// The context around, where that is of another handle.
+    outer: Option<Arc<Context>>,
+}
+
+/// A span that is open in a log.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) log: Arc<Log>,
+    /// The open record; `None` = the run's root.
+    pub(crate) slot: Option<u32>,
+    pub(crate) id: SpanId,
+    /// The outermost span of its trace.
+    pub(crate) root: SpanId,
+    /// When the runs around it must be done: the earliest of their deadlines.
+    pub(crate) deadline: Option<Nanos>,
+}
+
+thread_local! {
+    static CURRENT: Cell<Context> = const { Cell::new(Context { place: None, outer: None }) };
+}
+
+impl Context {
+    /// The context of the code that runs now. Costs a thread-local read and a reference count.
+    #[must_use]
+    pub fn current() -> Self {
+        Self::with_current(Self::clone)
+    }
+
+    /// Reads the current context without cloning it.
+    pub(crate) fn with_current<T>(read: impl FnOnce(&Self) -> T) -> T {
+        // A thread that is being torn down has no context left.
+        let current = CURRENT.try_with(Cell::take).unwrap_or_default();
+        let taken = Restore(current);
+        read(&taken.0)
+    }
+
+    /// A future that belongs here wherever it is polled, for tasks that are spawned: `tokio::spawn(Context::current().carry(work))`.
+    ///
+    /// Cancel safety: that of the future.
+    pub fn carry<F: Future>(self, future: F) -> Carried<F> {
+        Carried { future, context: self }
+    }
+
+    /// Runs a closure here.
+    pub fn within<T>(mut self, work: impl FnOnce() -> T) -> T {
+        let _entered = self.enter();
+        work()
+    }
+
+    /// Whether it belongs to a run or a hop.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// Makes this the current context until the guard goes; meanwhile `self` holds the one around.
+    pub(crate) fn enter(&mut self) -> Entered<'_> {
+        swap(self);
+        Entered(self)
+    }
+
+    pub(crate) fn of(place: Place, around: &Self) -> Self {
+        let foreign = around.place.as_ref().is_some_and(|other| !Arc::ptr_eq(&other.log.shared, &place.log.shared));
+        let outer = if foreign { Some(Arc::new(around.clone())) } else { around.outer.clone() };
+        Self { place: Some(place), outer }
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Where work of this recorder belongs.
+    pub(crate) fn place_for(&self, shared: &Arc<Shared>) -> Option<&Place> {
+        let mut context = Some(self);
+        while let Some(here) = context {
+            if let Some(place) = here.place.as_ref().filter(|place| Arc::ptr_eq(&place.log.shared, shared)) {
+                return Some(place);
+            }
+            context = here.outer.as_deref();
+        }
+        None
+    }
+
+    /// The current hop is in `phase` from now on. Nothing happens when no hop is current or when it has ended.
+    pub(crate) fn phase(&self, phase: Phase) {
+        if let Some(place) = &self.place {
+            let now = place.log.shared.clock.now();
+            self.edit(|record| record.turn(phase, now));
+        }
+    }
+
+    /// Changes the record of the current hop, if it is open.
+    pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut Record) -> T) -> Option<T> {
+        let place = self.place.as_ref()?;
+        place.log.edit(Key { slot: place.slot?, id: place.id }, change)
+    }
+
+    /// Tells facts of the current hop, if it is open.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn edit_call(&self, change: impl FnOnce(&mut crate::model::Call)) {
+        self.edit(|record| change(record.call()));
+    }
+
+    /// Whether both are of the same hop or run.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.place, &other.place) {
+            (Some(own), Some(other)) => own.id == other.id && Arc::ptr_eq(&own.log, &other.log),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
+    /// What is left until the nearest deadline of the runs around, for handing budgets down; zero once it passed, `None` without one.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let place = self.place.as_ref()?;
+        Some(Duration::from_nanos(place.deadline?.saturating_sub(place.log.shared.clock.now())))
+    }
+
+    /// The trace and the span that outgoing calls name as their parent.
+    pub(crate) fn trace(&self) -> Option<(TraceId, SpanId)> {
+        let place = self.place.as_ref()?;
+        let trace = place.log.run.as_ref().map_or_else(|| trace_of(place.root), |run| run.trace);
+        Some((trace, place.id))
+    }
+}
+
+/// The trace of a span that is of no run: made of its outermost span's id, so that all below it agree.
+pub(crate) fn trace_of(root: SpanId) -> TraceId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&root.0.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+    bytes[8..].copy_from_slice(&root.0.to_be_bytes());
+    TraceId(bytes)
+}
+
+fn swap(context: &mut Context) {
+    let _ = CURRENT.try_with(|current| *context = current.replace(std::mem::take(context)));
+}
+
+/// Puts a context back that was taken to be read.
+struct Restore(Context);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        let context = std::mem::take(&mut self.0);
+        let _ = CURRENT.try_with(|current| current.set(context));
+    }
+}
+
+/// A context is current as long as this lives.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Entered<'a>(&'a mut Context);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        swap(self.0);
+    }
+}
+
+pin_project! {
+    /// A future that belongs to a given context. Made by [`Context::carry`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Carried<F> {
+        #[pin]
+        future: F,
+        context: Context,
+    }
+}
+
+impl<F: Future> Future for Carried<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _entered = this.context.enter();
+        Poll::Ready(ready!(this.future.poll(cx)))
+    }
+}

@@ -1,0 +1,203 @@
+//! What is kept of one piece of work from its start until the drain takes it.
+
+use crate::instrument::ending::Ending;
+use crate::model::{Call, FailedBy, Kind, Name, Nanos, Origin, Outcome, Phase, Role, Span, SpanId, Timeline};
+use std::sync::Arc;
+
+/// What a hop is: shared by all of its calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Subject {
+    /// What it is to its service: a client for hops, internal for nested runs, start-up phases and the like.
+    pub(crate) role: Role,
+    /// What the dependency is.
+    pub(crate) kind: Option<Kind>,
+    /// Whom it calls.
+    pub(crate) dependency: Option<Name>,
+    /// What is done, low in cardinality.
+    pub(crate) operation: Name,
+}
+
+/// Which [`Subject`]: an index into the recorder's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SubjectId(pub(crate) u32);
+
+/// A door that knows more of its call than what it told so far.
+pub(crate) trait Live: Send + Sync + std::fmt::Debug {
+    /// The call as of `now`: its timeline ends there, in the phase it is in. Never called while a lock of the recorder is held.
+    fn call(&self, now: Nanos) -> Call;
+}
+
+/// One piece of work, open or ended. Small, since many are written: what only some have is boxed.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) subject: SubjectId,
+    /// It is a hop: counted, and measured.
+    pub(crate) is_hop: bool,
+    /// The phase it is in.
+    pub(crate) phase: Phase,
+    /// How it ended; `None` = open.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) failed_by: Option<FailedBy>,
+    pub(crate) id: SpanId,
+    pub(crate) parent: Option<SpanId>,
+    /// The outermost span of the trace that this is of, outside a run.
+    pub(crate) root: SpanId,
+    pub(crate) start: Nanos,
+    /// Means nothing while it is open.
+    pub(crate) end: Nanos,
+    pub(crate) more: Option<Box<More>>,
+}
+
+/// What is known of some records.
+#[derive(Clone, Debug)]
+pub(crate) struct More {
+    /// The phases that it was in before the last.
+    pub(crate) before: Timeline,
+    pub(crate) status: Option<u16>,
+    pub(crate) error_type: Option<Name>,
+    pub(crate) errno: Option<i32>,
+    /// What a door told beside the times.
+    pub(crate) call: Option<Box<Call>>,
+    pub(crate) live: Option<Arc<dyn Live>>,
+}
+
+impl Record {
+    /// What only some records have; allocates on the first use.
+    pub(crate) fn more(&mut self) -> &mut More {
+        let start = self.start;
+        self.more.get_or_insert_with(|| {
+            let before = Timeline::new(start);
+            Box::new(More { before, status: None, error_type: None, errno: None, call: None, live: None })
+        })
+    }
+
+    /// From now on it is in `phase`.
+    pub(crate) fn turn(&mut self, phase: Phase, now: Nanos) {
+        if self.phase != phase {
+            let until = self.phase;
+            self.more().before.push(until, now);
+            self.phase = phase;
+        }
+    }
+
+    /// The call that doors tell facts of.
+    pub(crate) fn call(&mut self) -> &mut Call {
+        let start = self.start;
+        self.more().call.get_or_insert_with(|| Box::new(Call::new(Origin::Library, Timeline::new(start))))
+    }
+
+    /// Ends it. `call` is what a richer door knows in the end.
+    pub(crate) fn close(&mut self, end: Nanos, ending: Ending, call: Option<Box<Call>>) {
+        let Ending { outcome, failed_by, status, error_type, errno } = ending;
+        self.end = end.max(self.start);
+        (self.outcome, self.failed_by) = (Some(outcome), failed_by);
+        if status.is_some() || error_type.is_some() || errno.is_some() {
+            let more = self.more();
+            (more.status, more.error_type, more.errno) = (status, error_type, errno);
+        }
+        if call.is_some() {
+            self.more().call = call;
+        }
+        if let Some(more) = &mut self.more {
+            more.live = None;
+        }
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// Whether nothing but duration and outcome is known: one phase, no attempts, no facts.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.more.is_none()
+    }
+
+    /// Where its time is seen to end.
+    fn until(&self, now: Nanos) -> Nanos {
+        if self.is_open() { now.max(self.start) } else { self.end }
+    }
+
+    /// The phases up to its end, or up to `now`.
+    fn timeline(&self, now: Nanos) -> Timeline {
+        let mut timeline = self.more.as_ref().map_or_else(|| Timeline::new(self.start), |more| more.before.clone());
+        timeline.push(self.phase, self.until(now));
+        timeline
+    }
+
+    /// The span as of `now`.
+    pub(crate) fn span(&self, subject: &Subject, service: &Name, now: Nanos) -> Span {
+        Span {
+            id: self.id,
+            parent: self.parent,
+            role: subject.role,
+            follows_from: false,
+            service: Arc::clone(service),
+            operation: Arc::clone(&subject.operation),
+            kind: subject.kind,
+            dependency: subject.dependency.clone(),
+            start: self.start,
+            end: (!self.is_open()).then_some(self.end),
+            inferred: false,
+            call: (subject.role == Role::Client).then(|| Box::new(self.whole_call(now))),
+        }
+    }
+
+    /// What was told of the call, without asking its door.
+    pub(crate) fn told(&self, now: Nanos) -> Call {
+        let told = self.more.as_ref().and_then(|more| more.call.as_deref().cloned());
+        self.completed(told.unwrap_or_else(|| Call::new(Origin::Library, Timeline::new(self.start))), now)
+    }
+
+    fn whole_call(&self, now: Nanos) -> Call {
+        match self.more.as_ref().and_then(|more| more.live.as_ref()).filter(|_| self.is_open()) {
+            Some(live) => self.completed(live.call(now), now),
+            None => self.told(now),
+        }
+    }
+
+    fn completed(&self, mut call: Call, now: Nanos) -> Call {
+        if call.timeline.duration() == 0 {
+            call.timeline = self.timeline(now);
+        }
+        // A door that told its phases read the clock a moment before the end.
+        if let (false, Some(phase)) = (self.is_open(), call.timeline.last_phase()) {
+            call.timeline.push(phase, self.end);
+        }
+        if let [only] = call.attempts.as_mut_slice()
+            && only.timeline.duration() == 0
+        {
+            only.timeline = call.timeline.clone();
+        }
+        if self.is_open() {
+            return call;
+        }
+        (call.outcome, call.failed_by) = (self.outcome, self.failed_by);
+        if let Some(more) = &self.more {
+            call.status = more.status.or(call.status);
+            call.error_type = more.error_type.clone().or(call.error_type);
+            call.errno = more.errno.or(call.errno);
+        }
+        if let Some(last) = call.attempts.last_mut()
+            && last.outcome.is_none()
+        {
+            (last.outcome, last.failed_by) = (call.outcome, call.failed_by);
+            last.status = last.status.or(call.status);
+        }
+        let left = call.outcome == Some(Outcome::Timeout) && call.failed_by == Some(FailedBy::Caller);
+        if left && call.gave_up_after.is_none() {
+            call.gave_up_after = Some(self.end.saturating_sub(self.start));
+        }
+        call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Record>() <= 72, "{}", size_of::<Record>());
+    }
+}
