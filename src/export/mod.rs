@@ -1,6 +1,8 @@
 //! Sinks: what leaves hopwatch, rendered from the model alone.
 
 pub(crate) mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 #[cfg(feature = "prometheus")]
 pub(crate) mod prometheus;
 pub mod report;

@@ -6,6 +6,7 @@
 //! Times are [`Nanos`]: nanoseconds since the Unix epoch for instants, nanoseconds for durations. A source anchors its
 //! monotonic clock to the epoch once ([`clock::Anchor`]), so that differences stay exact.
 
+pub mod attributes;
 pub mod clock;
 pub mod finding;
 pub mod gate;
