@@ -100,7 +100,6 @@ impl Hopwatch {
     /// Sets the client's resolver to one that asks the system as the default does; a resolver or a TLS configuration of your own goes
     /// through [`instrument::reqwest`](crate::instrument::reqwest).
     #[cfg(feature = "reqwest")]
-    #[must_use]
     pub fn reqwest(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         crate::instrument::reqwest::watch(builder)
     }
