@@ -5,6 +5,7 @@ pub mod ending;
 pub mod failure;
 pub mod future;
 pub mod hop;
+pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 
