@@ -3,6 +3,7 @@
 pub mod context;
 pub mod ending;
 pub mod future;
+pub mod gate;
 pub mod hop;
 
 pub(crate) mod clock;
