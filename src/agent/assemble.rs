@@ -52,6 +52,7 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
         spans,
         stalls: observed.stalls,
         exit,
+        ending: None,
         raised: observed.raised,
         contexts: observed.contexts,
         imports: observed.imports,

@@ -2,6 +2,7 @@
 
 use super::baseline::Baselines;
 use super::forest::{Forest, NONE};
+use super::history::History;
 use super::path::{self, Charge};
 use super::stalls::{Blocker, Blocks};
 use crate::model::{BlameRow, Component, Kind, Name, Nanos, Phase, Role, Run, Span, StallCause};
@@ -47,7 +48,7 @@ pub(super) struct Part {
 }
 
 impl<'a> Account<'a> {
-    pub(super) fn of(run: &'a Run) -> Self {
+    pub(super) fn of(run: &'a Run, history: &'a History) -> Self {
         let horizon = run.horizon();
         let total = horizon - run.start;
         let forest = Forest::build(&run.spans, Some(horizon), &nested(run, horizon));
@@ -65,7 +66,7 @@ impl<'a> Account<'a> {
             }
         }
         ledger.own(None, run.start, at);
-        let baselines = Baselines::of(&run.spans);
+        let baselines = Baselines::of(&run.spans, history);
         let mut rows = ledger.rows;
         for row in &mut rows {
             row.usual = row.usual(&baselines);

@@ -1,23 +1,23 @@
-//! What a call normally takes: the median of the run's other calls of its dependency, kind, operation and size class.
+//! What a call normally takes: the median of the other calls of its dependency, kind, operation and size class, in this run and in
+//! what is remembered of earlier ones.
 
 use super::forest::NONE;
-use crate::model::{Kind, Nanos, Outcome, Phase, Span};
-use rustc_hash::FxHashMap;
+use super::history::{History, Past};
+use super::measure::{Key, MEASURES, WHOLE, ended_well, received, value};
+use crate::model::{Nanos, Phase, Span, SpanId};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::OnceCell;
 
 /// Fewest other calls that a median is taken of.
 const MIN_OTHERS: usize = 3;
 
-/// What is measured of a call: one of its phases, or all that is not the caller's.
-const WHOLE: usize = Phase::ALL.len();
-
-/// Kind, dependency, operation, size class.
-type Key<'a> = (Kind, &'a str, &'a str, u8);
-
 /// Medians of the calls that ended as they should.
 #[derive(Debug)]
 pub(super) struct Baselines<'a> {
     spans: &'a [Span],
+    history: &'a History,
+    /// The run's calls, made once something remembered is asked for: what was learned of the run itself already counts once.
+    known: OnceCell<FxHashSet<(SpanId, Nanos)>>,
     /// The group each span is of; [`NONE`] for spans that are no calls.
     group_of: Vec<u32>,
     by_key: FxHashMap<Key<'a>, u32>,
@@ -35,9 +35,9 @@ struct Group {
 /// Each measure's values, sorted.
 #[derive(Debug, Default)]
 struct Sorted {
-    own: [OnceCell<Vec<Nanos>>; WHOLE + 1],
+    own: [OnceCell<Vec<Nanos>>; MEASURES],
     /// Together with those of the size classes next to it.
-    near: [OnceCell<Vec<Nanos>>; WHOLE + 1],
+    near: [OnceCell<Vec<Nanos>>; MEASURES],
 }
 
 /// The other calls' values of one measure.
@@ -50,10 +50,17 @@ pub(super) struct Usual {
 }
 
 impl<'a> Baselines<'a> {
-    pub(super) fn of(spans: &'a [Span]) -> Self {
-        let mut baselines = Self { spans, group_of: vec![NONE; spans.len()], by_key: FxHashMap::default(), groups: Vec::new() };
+    pub(super) fn of(spans: &'a [Span], history: &'a History) -> Self {
+        let mut baselines = Self {
+            spans,
+            history,
+            known: OnceCell::new(),
+            group_of: vec![NONE; spans.len()],
+            by_key: FxHashMap::default(),
+            groups: Vec::new(),
+        };
         for (index, span) in spans.iter().enumerate() {
-            let Some(key) = key(span) else { continue };
+            let Some(key) = Key::of(span) else { continue };
             let next = baselines.groups.len() as u32;
             let group = *baselines.by_key.entry(key).or_insert(next);
             if group == next {
@@ -71,45 +78,37 @@ impl<'a> Baselines<'a> {
     pub(super) fn usual(&self, span: u32, phase: Option<Phase>) -> Option<Usual> {
         let group = self.group(span)?;
         let span = &self.spans[span as usize];
+        let key = Key::of(span)?;
         let measure = phase.map_or(WHOLE, |phase| phase as usize);
         let own = ended_well(span).then(|| value(span, measure));
-        if group.members.len() >= MIN_OTHERS
-            && let Some(usual) = without(group.values(self.spans, measure)?, own)
-        {
-            return Some(usual);
+        let sorted = || group.sorted.get_or_init(Box::default);
+        if self.count(key) >= MIN_OTHERS {
+            let values = sorted().own.get(measure)?.get_or_init(|| self.sorted(std::iter::once(key), measure));
+            if let Some(usual) = without(values, own) {
+                return Some(usual);
+            }
         }
-        // Too few of the very class: those next to it are near enough. Never further, since a large prompt is no slow call.
-        let (kind, dependency, operation, class) = key(span)?;
-        if class == 0 {
+        // Too few of the very class: those next to it are near enough.
+        if key.class == 0 || key.near().map(|key| self.count(key)).sum::<usize>() < MIN_OTHERS {
             return None;
         }
-        let near = ((class - 1).max(1)..=class.saturating_add(1))
-            .filter_map(|class| self.groups.get(*self.by_key.get(&(kind, dependency, operation, class))? as usize));
-        if near.clone().map(|group| group.members.len()).sum::<usize>() < MIN_OTHERS {
-            return None;
-        }
-        let values = group.sorted.get_or_init(Box::default).near.get(measure)?.get_or_init(|| {
-            let mut values: Vec<Nanos> = near.flat_map(|group| group.measured(self.spans, measure)).collect();
-            values.sort_unstable();
-            values
-        });
+        let values = sorted().near.get(measure)?.get_or_init(|| self.sorted(key.near(), measure));
         without(values, own)
     }
 
     /// How far the other calls' whole time is from its median, at the median.
     pub(super) fn spread(&self, span: u32, around: Nanos) -> Nanos {
-        let others = self.others(span).map(|other| value(&self.spans[other as usize], WHOLE).abs_diff(around));
-        median(&mut others.collect::<Vec<_>>())
+        let own = self.others(span).map(|other| value(&self.spans[other as usize], WHOLE));
+        let past = self.past_of(span).into_iter().flat_map(|past| past.values(WHOLE, |id, start| self.is_other(id, start)));
+        median(&mut own.chain(past).map(|value| value.abs_diff(around)).collect::<Vec<_>>())
     }
 
     /// The median of what the other calls received, in bytes or else in tokens, beside what this one did.
     pub(super) fn received(&self, span: u32) -> Option<(u64, u64)> {
-        let size = |span: &Span| {
-            let call = span.call.as_ref()?;
-            call.tokens.output.or((call.bytes.received > 0).then_some(call.bytes.received))
-        };
-        let own = size(&self.spans[span as usize])?;
-        let mut others: Vec<u64> = self.others(span).filter_map(|other| size(&self.spans[other as usize])).collect();
+        let own = received(&self.spans[span as usize])?;
+        let others = self.others(span).filter_map(|other| received(&self.spans[other as usize]));
+        let past = self.past_of(span).into_iter().flat_map(|past| past.received(|id, start| self.is_other(id, start)));
+        let mut others: Vec<u64> = others.chain(past).collect();
         (!others.is_empty()).then(|| (own, median(&mut others)))
     }
 
@@ -117,53 +116,42 @@ impl<'a> Baselines<'a> {
         self.groups.get(self.group_of[span as usize] as usize)
     }
 
+    fn group_by(&self, key: Key<'a>) -> Option<&Group> {
+        self.groups.get(*self.by_key.get(&key)? as usize)
+    }
+
     fn others(&self, span: u32) -> impl Iterator<Item = u32> + '_ {
         self.group(span).into_iter().flat_map(|group| group.members.iter().copied()).filter(move |&other| other != span)
     }
-}
 
-impl Group {
-    fn values(&self, spans: &[Span], measure: usize) -> Option<&Vec<Nanos>> {
-        let cell = self.sorted.get_or_init(Box::default).own.get(measure)?;
-        Some(cell.get_or_init(|| {
-            let mut values: Vec<Nanos> = self.measured(spans, measure).collect();
-            values.sort_unstable();
-            values
-        }))
+    fn past(&self, key: Key<'_>) -> Option<&'a Past> {
+        if self.history.is_empty() { None } else { self.history.past(key) }
     }
 
-    fn measured(&self, spans: &[Span], measure: usize) -> impl Iterator<Item = Nanos> {
-        self.members.iter().map(move |&member| value(&spans[member as usize], measure))
+    fn past_of(&self, span: u32) -> Option<&'a Past> {
+        self.past(Key::of(&self.spans[span as usize])?)
     }
-}
 
-fn key(span: &Span) -> Option<Key<'_>> {
-    let kind = span.kind.filter(|&kind| kind != Kind::Startup)?;
-    let dependency = span.dependency.as_deref()?;
-    let size = span.call.as_ref().map_or(0, |call| match call.bytes.sent {
-        // An unanswered call has no token count, so that bytes compare more calls than tokens do.
-        0 => call.tokens.input.unwrap_or(0),
-        sent => sent,
-    });
-    let class = if size == 0 { 0 } else { 1 + size.ilog2() / 2 };
-    Some((kind, dependency, &span.operation, class as u8))
-}
+    /// Whether something remembered is not of this run.
+    fn is_other(&self, id: SpanId, start: Nanos) -> bool {
+        let known = self.known.get_or_init(|| self.spans.iter().map(|span| (span.id, span.start)).collect());
+        !known.contains(&(id, start))
+    }
 
-fn ended_well(span: &Span) -> bool {
-    !span.is_open() && span.call.as_ref().is_none_or(|call| call.outcome == Some(Outcome::Ok))
-}
+    /// How many calls there are of a key, those of this run that were learned already twice.
+    fn count(&self, key: Key<'a>) -> usize {
+        self.group_by(key).map_or(0, |group| group.members.len()) + self.past(key).map_or(0, Past::calls)
+    }
 
-/// One measure of a call. A call that was not in a phase spent nothing in it.
-fn value(span: &Span, measure: usize) -> Nanos {
-    let whole = || span.end.unwrap_or(span.start).saturating_sub(span.start);
-    match (&span.call, Phase::ALL.get(measure)) {
-        (Some(call), Some(&phase)) => call.timeline.total(phase).unwrap_or(0),
-        (Some(call), None) => {
-            let parts = call.timeline.stretches().filter(|part| !part.phase.is_callers());
-            parts.map(|part| part.end - part.start).sum()
+    fn sorted(&self, keys: impl Iterator<Item = Key<'a>>, measure: usize) -> Vec<Nanos> {
+        let mut values: Vec<Nanos> = Vec::new();
+        for key in keys {
+            let members = self.group_by(key).into_iter().flat_map(|group| &group.members);
+            values.extend(members.map(|&member| value(&self.spans[member as usize], measure)));
+            values.extend(self.past(key).into_iter().flat_map(|past| past.values(measure, |id, start| self.is_other(id, start))));
         }
-        (None, None | Some(Phase::Wait | Phase::Own)) => whole(),
-        (None, Some(_)) => 0,
+        values.sort_unstable();
+        values
     }
 }
 

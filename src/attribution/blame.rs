@@ -1,6 +1,7 @@
 //! Blame: a run's wall clock by component.
 
 use super::account::Account;
+use super::history::History;
 use crate::model::{BlameRow, Run};
 
 /// Charges the time from the run's start to its horizon to components, longest first. The rows sum to it exactly.
@@ -9,5 +10,5 @@ use crate::model::{BlameRow, Run};
 /// `stall` where the run says that the caller was blocked. What a call takes without telling its phases is `wait`, inferred.
 #[must_use]
 pub fn blame(run: &Run) -> Vec<BlameRow> {
-    Account::of(run).blame()
+    Account::of(run, &History::default()).blame()
 }

@@ -27,7 +27,9 @@ struct Answered {
 /// A failure was made good when a call to the same dependency with the same operation began later and ended well. No failures are:
 /// a call still open; a call left by a program that goes on well (a stream read as far as wanted, the slower of two like calls, a
 /// connection held to the exit); an answer that programs ask for (404, 409 and kin), unless the program failed right on it.
-pub(super) fn last_unrecovered(run: &Run, failed: bool) -> Option<u32> {
+///
+/// `failed`: the run did not end well; `stopped`: somebody ended it from outside, so that calls left in that moment did not fail.
+pub(super) fn last_unrecovered(run: &Run, failed: bool, stopped: bool) -> Option<u32> {
     let mut answered: FxHashMap<Key<'_>, Answered> = FxHashMap::default();
     let mut last_start = 0;
     for span in calls(run) {
@@ -45,7 +47,6 @@ pub(super) fn last_unrecovered(run: &Run, failed: bool) -> Option<u32> {
         let by_caller = call.failed_by == Some(FailedBy::Caller);
         let recovered = group.is_some_and(|group| group.last_start >= end);
         let left_at_exit = by_caller && run.end.is_some_and(|exit| end.saturating_add(EXIT) >= exit);
-        let stopped = run.exit.is_some_and(|exit| exit.by_deadline || exit.by_user);
         match outcome {
             Outcome::Ok => false,
             _ if recovered => false,

@@ -21,7 +21,9 @@
 
 use super::account::{Account, Row};
 use super::cause::{self, Case};
+use super::ending::Ending;
 use super::failure;
+use super::history::History;
 use super::sentence;
 use crate::model::{
     BlameRow, Call, Component, Confidence, FailedBy, Kind, Losses, Nanos, Outcome, Phase, RaisedAt, Run, Span, StallCause,
@@ -42,28 +44,33 @@ pub struct Judgement {
 }
 
 /// Judges a run by the report reference, section 5. See the module's page for how the culprit is found.
+///
+/// A call is compared with the run's other calls of its like; [`judge_with`] also remembers those of earlier runs.
 #[must_use]
 pub fn judge(run: &Run, losses: &Losses) -> Judgement {
-    let account = Account::of(run);
-    let exit = run.exit.unwrap_or_default();
-    let late = run.is_late() || exit.by_deadline;
-    let broke = exit.code != 0 || exit.signal.is_some();
-    let failed = failure::last_unrecovered(run, late || broke || exit.by_user);
-    let outcome = if late {
-        Outcome::Timeout
-    } else if exit.by_user {
-        Outcome::Cancelled
-    } else if broke {
-        failed.and_then(|hop| run.spans[hop as usize].call.as_ref()?.outcome).unwrap_or(Outcome::Error)
-    } else {
-        Outcome::Ok
+    judge_with(run, losses, &History::default())
+}
+
+/// Judges a run, comparing its calls with the run's other calls of their like and with those remembered. Calls of the run itself that
+/// were learned already count once.
+#[must_use]
+pub fn judge_with(run: &Run, losses: &Losses, history: &History) -> Judgement {
+    let account = Account::of(run, history);
+    let ending = Ending::of(run);
+    let Ending { late, stopped, broke, .. } = ending;
+    let failed = failure::last_unrecovered(run, late || broke.is_some() || stopped, ending.from_outside());
+    let outcome = match broke {
+        _ if late => Outcome::Timeout,
+        _ if stopped => Outcome::Cancelled,
+        Some(own) => failed.and_then(|hop| run.spans[hop as usize].call.as_ref()?.outcome).unwrap_or(own),
+        None => Outcome::Ok,
     };
-    let stopped = exit.by_user && !late;
+    let stopped = stopped && !late;
     let culprit = match failed {
         _ if late => spent(&account),
         _ if stopped => interrupted(&account),
         Some(hop) => ended_by(&account, hop),
-        None if broke => None,
+        None if broke.is_some() => None,
         None => gross_excess(&account).or_else(|| gross_stall(&account)),
     };
     let healthy = culprit.is_none() && (stopped || (outcome == Outcome::Ok && failed.is_none()));

@@ -180,6 +180,10 @@ impl OpenHop {
 
     pub(crate) fn finish(&mut self, ending: Ending, call: Option<Box<Call>>) {
         if !self.span.is_none() {
+            match &call {
+                Some(call) => span::tell(&self.span, call),
+                None => self.tell_phases(),
+            }
             span::end(&self.span, &ending);
             self.span = tracing::Span::none();
         }
@@ -191,6 +195,16 @@ impl OpenHop {
             drain.try_drain();
         }
         self.recorded = false;
+    }
+
+    /// Tells the span the phases of a call that had more than one.
+    fn tell_phases(&self) {
+        let Some((log, key)) = self.key() else { return };
+        let now = log.shared.clock.now();
+        let call = log.edit(key, |record| (!record.is_brief()).then(|| record.told(now)));
+        if let Some(call) = call.flatten() {
+            span::tell(&self.span, &call);
+        }
     }
 
     /// How a call ends that nobody ended.

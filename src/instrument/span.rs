@@ -5,7 +5,7 @@
 
 use super::ending::Ending;
 use super::recorder::Subject;
-use crate::model::{Kind, Outcome};
+use crate::model::{Call, Kind, Outcome, Phase, millis};
 use tracing::field::Empty;
 
 /// The span of a hop; disabled when nobody listens.
@@ -27,7 +27,42 @@ pub(crate) fn of_hop(subject: impl FnOnce() -> std::sync::Arc<Subject>) -> traci
         hopwatch.outcome = Empty,
         error.r#type = Empty,
         http.response.status_code = Empty,
+        gen_ai.request.model = Empty,
+        gen_ai.usage.input_tokens = Empty,
+        gen_ai.usage.output_tokens = Empty,
+        hopwatch.phase.gate_ms = Empty,
+        hopwatch.phase.pool_ms = Empty,
+        hopwatch.phase.dns_ms = Empty,
+        hopwatch.phase.connect_ms = Empty,
+        hopwatch.phase.proxy_ms = Empty,
+        hopwatch.phase.tls_ms = Empty,
+        hopwatch.phase.send_ms = Empty,
+        hopwatch.phase.wait_ms = Empty,
+        hopwatch.phase.first_token_ms = Empty,
+        hopwatch.phase.stream_ms = Empty,
+        hopwatch.phase.backoff_ms = Empty,
+        hopwatch.phase.stall_ms = Empty,
+        hopwatch.phase.self_ms = Empty,
     )
+}
+
+/// The field of a phase, as [`of_hop`] declares it.
+const fn field(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Gate => "hopwatch.phase.gate_ms",
+        Phase::Pool => "hopwatch.phase.pool_ms",
+        Phase::Dns => "hopwatch.phase.dns_ms",
+        Phase::Connect => "hopwatch.phase.connect_ms",
+        Phase::Proxy => "hopwatch.phase.proxy_ms",
+        Phase::Tls => "hopwatch.phase.tls_ms",
+        Phase::Send => "hopwatch.phase.send_ms",
+        Phase::Wait => "hopwatch.phase.wait_ms",
+        Phase::FirstToken => "hopwatch.phase.first_token_ms",
+        Phase::Stream => "hopwatch.phase.stream_ms",
+        Phase::Backoff => "hopwatch.phase.backoff_ms",
+        Phase::Stall => "hopwatch.phase.stall_ms",
+        Phase::Own => "hopwatch.phase.self_ms",
+    }
 }
 
 /// The span of a run.
@@ -40,6 +75,26 @@ pub(crate) fn of_run(name: &str) -> tracing::Span {
         hopwatch.outcome = Empty,
         error.r#type = Empty,
     )
+}
+
+/// Tells the span of a hop its phases and what is known of the call.
+pub(crate) fn tell(span: &tracing::Span, call: &Call) {
+    for &phase in Phase::ALL {
+        if let Some(time) = call.timeline.total(phase) {
+            span.record(field(phase), millis(time));
+        }
+    }
+    if let Some(model) = &call.model {
+        span.record("gen_ai.request.model", &**model);
+    }
+    // Unsigned numbers would leave as text (`tracing-opentelemetry` 0.34 has no visitor for them).
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    if let Some(input) = call.tokens.input {
+        span.record("gen_ai.usage.input_tokens", signed(input));
+    }
+    if let Some(output) = call.tokens.output {
+        span.record("gen_ai.usage.output_tokens", signed(output));
+    }
 }
 
 /// Tells the span how its hop or run ended, and lets it end now.

@@ -24,6 +24,9 @@ pub struct Run {
     pub stalls: Vec<Stall>,
     /// How the process ended, when the run is one.
     pub exit: Option<Exit>,
+    /// How its own code ended, where the source knows it (the library: the future's result, `cancelled` when it was dropped, `error`
+    /// when it panicked); `None` = not known, as of a process, or it still runs.
+    pub ending: Option<Outcome>,
     /// The exception class that the program wrote last in traceback form, and when.
     pub raised: Option<(Name, Nanos)>,
     /// TLS contexts built.

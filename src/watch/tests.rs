@@ -1,4 +1,5 @@
 use super::*;
+use crate::instrument::context::Context;
 use crate::model::{Outcome, Phase};
 use std::time::Duration;
 
@@ -45,4 +46,162 @@ async fn hops_outside_runs_are_counted() {
     assert_eq!(report.dependencies.len(), 1);
     let waits = &report.dependencies[0].phases[&Phase::Wait];
     assert_eq!((waits.count, waits.sum_ms), (3, 60.0));
+}
+
+/// The hops of the only run, with what is asked of each.
+fn hops<T>(watch: &Hopwatch, of: impl Fn(&crate::export::report::HopReport) -> T) -> Vec<T> {
+    let report = watch.report();
+    assert_eq!(report.runs.len(), 1);
+    report.runs[0].hops.iter().map(of).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn nested_hops_lie_below_the_hop_that_makes_them() {
+    let watch = watch();
+    let (tool, http) = (watch.hop(Kind::Tool, "lookup"), watch.hop(Kind::Http, "search"));
+    let work = tool.time(async {
+        tokio::join!(
+            http.time(tokio::time::sleep(Duration::from_millis(20))),
+            http.time(tokio::time::sleep(Duration::from_millis(30)))
+        )
+    });
+    watch.scope("support").run(work).await.unwrap();
+    let mut parents = hops(&watch, |hop| (hop.dependency.clone(), hop.parent_id.is_some()));
+    parents.sort();
+    assert_eq!(parents, [("lookup".into(), false), ("search".into(), true), ("search".into(), true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spawned_task_keeps_its_run_only_when_asked() {
+    let watch = watch();
+    let http = watch.hop(Kind::Http, "search");
+    let call = |name: &str| {
+        let hop = http.operation(name);
+        async move { hop.time(tokio::time::sleep(Duration::from_millis(5))).await }
+    };
+    let work = async {
+        let kept = tokio::spawn(Context::current().carry(call("kept")));
+        let lost = tokio::spawn(call("lost"));
+        tokio::join!(kept, lost)
+    };
+    let (kept, lost) = watch.scope("support").run(work).await.unwrap();
+    kept.unwrap();
+    lost.unwrap();
+    assert_eq!(hops(&watch, |hop| hop.operation.clone()), ["kept"]);
+    assert_eq!(watch.report().dependencies[0].calls, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_slower_branch_of_a_select_is_cancelled() {
+    let watch = watch();
+    let (fast, slow) = (watch.hop(Kind::Http, "fast"), watch.hop(Kind::Http, "slow"));
+    let work = async {
+        tokio::select! {
+            () = fast.time(tokio::time::sleep(Duration::from_millis(5))) => {}
+            () = slow.time(tokio::time::sleep(Duration::from_millis(50))) => {}
+        }
+    };
+    watch.scope("support").run(work).await.unwrap();
+    let mut endings = hops(&watch, |hop| (hop.dependency.clone(), hop.outcome, hop.duration_ms));
+    endings.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(endings, [("fast".into(), Some(Outcome::Ok), 5.0), ("slow".into(), Some(Outcome::Cancelled), 5.0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_run_has_its_own_deadline_and_lies_within_the_other() {
+    let watch = watch();
+    let docs = watch.hop(Kind::Retrieval, "docs");
+    let outer = watch.scope("outer").deadline(Duration::from_secs(10)).run(async {
+        assert_eq!(Context::current().remaining(), Some(Duration::from_secs(10)));
+        let inner = watch.scope("inner").deadline(Duration::from_secs(2));
+        let cut = inner.run(docs.time(tokio::time::sleep(Duration::from_secs(5)))).await;
+        assert!(cut.unwrap_err().is_deadline());
+        assert_eq!(Context::current().remaining(), Some(Duration::from_secs(8)));
+        watch.scope("longer").deadline(Duration::from_secs(60)).run(async { Context::current().remaining() }).await.unwrap()
+    });
+    assert_eq!(outer.await.unwrap(), Some(Duration::from_secs(8)));
+    let report = watch.report();
+    let runs: Vec<_> = report.runs.iter().map(|run| (run.name.as_str(), run.outcome, run.hops.len())).collect();
+    assert!(runs.contains(&("inner", Outcome::Timeout, 1)), "{runs:?}");
+    assert!(runs.contains(&("outer", Outcome::Ok, 1)), "{runs:?}");
+    assert!(runs.contains(&("longer", Outcome::Ok, 0)), "{runs:?}");
+    assert_eq!(report.losses.started, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_of_zero_lets_work_be_done_that_needs_no_wait() {
+    let watch = watch();
+    assert_eq!(watch.scope("quick").deadline(Duration::ZERO).run(async { 7 }).await.unwrap(), 7);
+    let slow = watch.scope("slow").deadline(Duration::ZERO).run(tokio::time::sleep(Duration::from_millis(1))).await;
+    assert!(slow.unwrap_err().is_deadline());
+    let longest = watch.scope("long").deadline(Duration::MAX).run(tokio::time::sleep(Duration::from_millis(1))).await;
+    longest.unwrap();
+}
+
+#[test]
+fn a_deadline_outside_a_runtime_is_a_clear_error() {
+    let watch = watch();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let run = std::pin::pin!(watch.scope("support").deadline(Duration::from_secs(1)).run(async {}));
+    let std::task::Poll::Ready(Err(error)) = run.poll(&mut cx) else { panic!("it should be refused") };
+    assert!(error.is_no_runtime());
+    assert!(error.to_string().contains("tokio runtime"), "{error}");
+    // Without a deadline any executor will do.
+    let run = std::pin::pin!(watch.scope("support").run(async { 7 }));
+    assert!(matches!(run.poll(&mut cx), std::task::Poll::Ready(Ok(7))));
+}
+
+#[tokio::test]
+async fn a_panic_ends_hop_and_run_once() {
+    let watch = watch();
+    let hop = watch.hop(Kind::Tool, "lookup");
+    let task = tokio::spawn({
+        let watch = watch.clone();
+        async move { watch.scope("support").run(hop.time(async { panic!("the tool's own") })).await }
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(hops(&watch, |hop| (hop.outcome, hop.error_type.clone())), [(Some(Outcome::Error), Some("panic".into()))]);
+    let losses = watch.losses();
+    assert_eq!((losses.started, losses.recorded, losses.open), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hops_that_outlive_their_run_are_open_in_it_and_counted_when_they_end() {
+    let watch = watch();
+    let hop = watch.hop(Kind::Http, "slow");
+    let task = watch.scope("support").run(async {
+        let task = tokio::spawn(Context::current().carry({
+            let hop = hop.clone();
+            async move { hop.time(tokio::time::sleep(Duration::from_secs(5))).await }
+        }));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        task
+    });
+    let task = task.await.unwrap();
+    assert_eq!(hops(&watch, |hop| (hop.open, hop.current_phase)), [(true, Some(Phase::Wait))]);
+    assert_eq!(watch.losses().open, 1);
+    task.await.unwrap();
+    assert_eq!(watch.report().dependencies[0].outcomes[&Outcome::Ok], 1);
+    assert_eq!((watch.losses().open, watch.losses().recorded), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_handles_keep_apart_what_each_saw() {
+    let (one, other) = (watch(), watch());
+    let (hop, foreign) = (one.hop(Kind::Tool, "lookup"), other.hop(Kind::Http, "search"));
+    let work = foreign.time(async { hop.time(tokio::time::sleep(Duration::from_millis(5))).await });
+    one.scope("support").run(work).await.unwrap();
+    assert_eq!(hops(&one, |hop| hop.dependency.clone()), ["lookup"]);
+    let report = other.report();
+    assert!(report.runs.is_empty());
+    assert_eq!(report.dependencies.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_run_is_cancelled() {
+    let watch = watch();
+    let hop = watch.hop(Kind::Http, "slow");
+    let run = watch.scope("support").run(hop.time(tokio::time::sleep(Duration::from_secs(5))));
+    assert!(tokio::time::timeout(Duration::from_millis(10), run).await.is_err());
+    assert_eq!(hops(&watch, |hop| (hop.outcome, hop.duration_ms)), [(Some(Outcome::Cancelled), 10.0)]);
 }

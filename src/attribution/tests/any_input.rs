@@ -1,4 +1,4 @@
-use super::super::{decompose, findings, self_times};
+use super::super::{History, decompose, findings, judge_with, self_times};
 use super::*;
 use crate::model::{ConnectionFact, SpanId, Stall};
 use proptest::prelude::*;
@@ -68,8 +68,10 @@ fn any_run() -> impl Strategy<Value = Run> {
     let times =
         time().prop_flat_map(|start| (Just(start), prop::option::of(near(start)), near(start), prop::option::of(near(1_000))));
     let exit = prop::option::of((0..2_i32, any::<bool>(), any::<bool>()));
-    (times, prop::collection::vec(span(), 0..30), prop::collection::vec(stall, 0..6), exit).prop_map(
-        |((start, end, seen_until, deadline), spans, stalls, exit)| Run {
+    let ends = (exit, prop::option::of(prop::sample::select(Outcome::ALL)));
+    (times, prop::collection::vec(span(), 0..30), prop::collection::vec(stall, 0..6), ends).prop_map(
+        |((start, end, seen_until, deadline), spans, stalls, (exit, ending))| Run {
+            ending,
             start,
             end,
             seen_until,
@@ -151,6 +153,26 @@ proptest! {
             prop_assert!(!verdict.sentence.is_empty());
         }
         prop_assert!(findings(&[&run, &run]).iter().all(|finding| finding.runs <= 2));
+    }
+
+    #[test]
+    fn any_run_is_judged_by_any_history_within_its_room(runs in prop::collection::vec(any_run(), 1..6), room in 0..6_usize) {
+        let mut history = History::with_room(room);
+        for run in &runs {
+            let judgement = judge_with(run, &Losses::default(), &history);
+            let sum: Nanos = judgement.blame.iter().map(|row| row.time).sum();
+            prop_assert_eq!(sum, run.horizon() - run.start);
+            prop_assert!(!judgement.healthy || judgement.verdict.is_none());
+            history.learn(run);
+            prop_assert!(history.groups() <= room);
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_learned_already_is_judged_as_if_it_were_not(run in any_run()) {
+        let mut history = History::default();
+        history.learn(&run);
+        prop_assert_eq!(judge_with(&run, &Losses::default(), &history), judge(&run));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod any_input;
 mod culprit;
+mod ending;
 mod findings;
 mod healthy;
+mod history;
 mod path;
 mod time;
 
@@ -30,6 +32,11 @@ pub(super) fn run(end: u64) -> Run {
         exit: Some(Exit::default()),
         ..Run::default()
     }
+}
+
+/// A run of the library's, from 0 to `end` milliseconds, whose own code ended so.
+pub(super) fn scope(end: u64, ending: Outcome) -> Run {
+    Run { exit: None, ending: Some(ending), ..run(end) }
 }
 
 /// Builds runs call by call; times in milliseconds from the run's start.
@@ -69,6 +76,8 @@ pub(super) trait Build: Sized {
     }
     fn deadline(self, ms: u64) -> Self;
     fn exit(self, code: i32) -> Self;
+    /// The same run, so many seconds later.
+    fn later(self, seconds: u64) -> Self;
     fn stalled(self, start: u64, end: u64, cause: StallCause) -> Self;
 }
 
@@ -108,6 +117,23 @@ impl Build for Run {
 
     fn exit(mut self, code: i32) -> Self {
         self.exit = Some(Exit { code, ..Exit::default() });
+        self
+    }
+
+    fn later(mut self, seconds: u64) -> Self {
+        let by = seconds * 1_000 * MS;
+        self.start += by;
+        self.end = self.end.map(|end| end + by);
+        self.seen_until += by;
+        for span in &mut self.spans {
+            span.start += by;
+            span.end = span.end.map(|end| end + by);
+            if let Some(call) = &mut span.call {
+                let mut timeline = Timeline::new(call.timeline.start() + by);
+                call.timeline.stretches().for_each(|part| timeline.push(part.phase, part.end + by));
+                call.timeline = timeline;
+            }
+        }
         self
     }
 

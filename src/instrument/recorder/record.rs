@@ -143,14 +143,20 @@ impl Record {
         }
     }
 
+    /// What was told of the call, without asking its door.
+    pub(crate) fn told(&self, now: Nanos) -> Call {
+        let told = self.more.as_ref().and_then(|more| more.call.as_deref().cloned());
+        self.completed(told.unwrap_or_else(|| Call::new(Origin::Library, Timeline::new(self.start))), now)
+    }
+
     fn whole_call(&self, now: Nanos) -> Call {
-        let more = self.more.as_deref();
-        let told = more.and_then(|more| match (&more.live, &more.call) {
-            (Some(live), _) if self.is_open() => Some(live.call(now)),
-            (_, Some(call)) => Some(Call::clone(call)),
-            _ => None,
-        });
-        let mut call = told.unwrap_or_else(|| Call::new(Origin::Library, Timeline::new(self.start)));
+        match self.more.as_ref().and_then(|more| more.live.as_ref()).filter(|_| self.is_open()) {
+            Some(live) => self.completed(live.call(now), now),
+            None => self.told(now),
+        }
+    }
+
+    fn completed(&self, mut call: Call, now: Nanos) -> Call {
         if call.timeline.duration() == 0 {
             call.timeline = self.timeline(now);
         }
@@ -163,7 +169,7 @@ impl Record {
             return call;
         }
         (call.outcome, call.failed_by) = (self.outcome, self.failed_by);
-        if let Some(more) = more {
+        if let Some(more) = &self.more {
             call.status = more.status.or(call.status);
             call.error_type = more.error_type.clone().or(call.error_type);
             call.errno = more.errno.or(call.errno);
