@@ -173,7 +173,8 @@ impl<'a, 'f> Ledger<'a, 'f> {
         let mut holders = vec![NONE; run.spans.len()];
         for &at in &forest.order {
             let parent = forest.parent[at as usize];
-            let holds = forest.is_client(at) || run.spans[at as usize].kind.is_some();
+            let span = &run.spans[at as usize];
+            let holds = forest.is_client(at) || span.kind.is_some() || span.call.is_some();
             holders[at as usize] = if holds { at } else { holders.get(parent as usize).copied().unwrap_or(NONE) };
         }
         let blocks = Blocks::of(run);
@@ -188,6 +189,8 @@ impl<'a, 'f> Ledger<'a, 'f> {
             _ if charge == Charge::Callee || self.forest.is_client(holder) || held.role == Role::Client => {
                 self.hop(holder, start, end);
             }
+            // A wait at a gate: phases, and no peer.
+            None if held.call.is_some() => self.hop(holder, start, end),
             _ => self.add(held.kind, held.dependency.as_ref(), Phase::Own, holder, end - start, false),
         }
     }

@@ -208,7 +208,7 @@ impl OpenHop {
     }
 
     /// How a call ends that nobody ended.
-    fn dropped() -> Ending {
+    pub(crate) fn dropped() -> Ending {
         if std::thread::panicking() {
             Ending::panicked()
         } else if cutting() {

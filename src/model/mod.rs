@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod finding;
+pub mod gate;
 pub mod human;
 pub mod naming;
 pub mod redact;
@@ -19,6 +20,7 @@ pub mod words;
 
 use std::sync::Arc;
 
+pub use gate::GateSample;
 pub use finding::{Finding, Source};
 pub use naming::{Naming, Peer};
 pub use run::{ConnectionFact, ContextFact, Exit, ImportFact, Losses, Run, Stall};

@@ -99,6 +99,14 @@ impl Adapt {
         self.limit.log2().max(1.0)
     }
 
+    /// Goes on from another limit.
+    pub(super) fn set(&mut self, limit: usize) {
+        self.limit = (limit as f64).clamp(self.min, self.max);
+        (self.starting, self.probing) = (false, false);
+        self.latencies.clear();
+        self.peak = 0;
+    }
+
     /// Learns from a call that ended, and says the limit from now on.
     pub(super) fn sample(&mut self, sample: Sample) -> usize {
         if sample.begun >= self.since {
