@@ -137,6 +137,22 @@ impl Context {
         place.log.edit(Key { slot: place.slot?, id: place.id }, change)
     }
 
+    /// Tells facts of the current hop, if it is open.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn edit_call(&self, change: impl FnOnce(&mut crate::model::Call)) {
+        self.edit(|record| change(record.call()));
+    }
+
+    /// Whether both are of the same hop or run.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.place, &other.place) {
+            (Some(own), Some(other)) => own.id == other.id && Arc::ptr_eq(&own.log, &other.log),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// What is left until the nearest deadline of the runs around, for handing budgets down; zero once it passed, `None` without one.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {

@@ -62,6 +62,12 @@ impl Hop {
         OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase)
     }
 
+    /// Begins a call that began a moment ago.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn start_at(&self, phase: Phase, start: Nanos) -> OpenHop {
+        OpenHop::begin_at(Arc::clone(self.recorder.shard()), self.subject, phase, start)
+    }
+
     /// What a future needs to begin a call when it is first polled.
     pub(crate) fn ticket(&self) -> Ticket {
         Ticket { shard: Arc::clone(self.recorder.shard()), subject: self.subject }
@@ -207,6 +213,14 @@ impl OpenHop {
         }
     }
 
+    /// Ends the call with what its door knows of it, where one said that it does.
+    pub(crate) fn finish_live(&mut self, ending: Ending) {
+        let live = self
+            .key()
+            .and_then(|(log, key)| Some((log.edit(key, |record| record.more.as_ref()?.live.clone())??, log.shared.clock.now())));
+        self.finish(ending, live.map(|(live, now)| Box::new(live.call(now))));
+    }
+
     /// How a call ends that nobody ended.
     pub(crate) fn dropped() -> Ending {
         if std::thread::panicking() {
@@ -228,7 +242,7 @@ struct OnUnwind<'a> {
 impl Drop for OnUnwind<'_> {
     fn drop(&mut self) {
         if self.armed {
-            self.open.finish(Ending::panicked(), None);
+            self.open.finish_live(Ending::panicked());
         }
     }
 }
@@ -256,11 +270,7 @@ fn cutting() -> bool {
 impl Drop for OpenHop {
     fn drop(&mut self) {
         if self.recorded {
-            let live = self.key().and_then(|(log, key)| {
-                let live = log.edit(key, |record| record.more.as_ref()?.live.clone())??;
-                Some((live, log.shared.clock.now()))
-            });
-            self.finish(Self::dropped(), live.map(|(live, now)| Box::new(live.call(now))));
+            self.finish_live(Self::dropped());
         }
     }
 }

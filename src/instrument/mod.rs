@@ -2,13 +2,21 @@
 
 pub mod context;
 pub mod ending;
+pub mod failure;
 pub mod future;
 pub mod gate;
 pub mod hop;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 
+#[cfg(feature = "reqwest")]
+pub(crate) mod answer;
+#[cfg(feature = "reqwest")]
+pub(crate) mod body;
 pub(crate) mod clock;
-pub(crate) mod failure;
 pub(crate) mod ids;
 pub(crate) mod recorder;
+#[cfg(feature = "reqwest")]
+pub(crate) mod retry_after;
 pub(crate) mod run;
 pub(crate) mod span;

@@ -5,8 +5,8 @@ use super::ending::Ending;
 use super::hop::cut;
 use super::recorder::{Beginning, Key, Log, Recorder, RunFacts, Subject, run_of, subtree};
 use super::{clock, ids, span};
-use crate::attribution::{Judgement, judge};
-use crate::model::{Exit, Kind, Name, Nanos, Phase, Role, Run, SpanId, TraceId};
+use crate::attribution::Judgement;
+use crate::model::{Kind, Name, Nanos, Outcome, Phase, Role, Run, SpanId, TraceId};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -139,12 +139,11 @@ impl OpenRun {
             || Run { name: self.name.clone(), start: self.start, deadline: self.deadline, seen_until: now, ..Run::default() };
         let mut run = seen.unwrap_or_else(bare);
         // Judged as cut here: what is open stays open in it.
-        run.end = Some(now);
-        run.exit = Some(Exit { by_deadline: true, ..Exit::default() });
+        (run.end, run.ending) = (Some(now), Some(Outcome::Timeout));
         if let Some(root) = run.spans.first_mut() {
             root.end = Some(now);
         }
-        let judgement = judge(&run, &self.recorder.losses());
+        let judgement = self.recorder.judge(&run, &self.recorder.losses());
         Expired { run, judgement }
     }
 

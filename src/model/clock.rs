@@ -58,6 +58,13 @@ pub fn rfc3339(instant: Nanos) -> String {
     format!("{time:.3}")
 }
 
+/// The instant of a date as HTTP writes it (RFC 9110, 5.6.7): `Wed, 21 Oct 2015 07:28:00 GMT`.
+#[must_use]
+pub fn of_http_date(text: &str) -> Option<Nanos> {
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Nanos::try_from(date.timestamp().as_nanosecond()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,6 +73,12 @@ mod tests {
     fn differences_of_anchored_instants_are_exact() {
         let anchor = Anchor::at(1_000, 1_700_000_000_000_000_000);
         assert_eq!(anchor.instant(1_500) - anchor.instant(700), 800);
+    }
+
+    #[test]
+    fn dates_of_http_are_read() {
+        assert_eq!(of_http_date("Wed, 21 Oct 2015 07:28:00 GMT"), Some(1_445_412_480_000_000_000));
+        assert_eq!(of_http_date("yesterday"), None);
     }
 
     #[test]

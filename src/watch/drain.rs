@@ -1,7 +1,6 @@
 //! The drain: takes what ended out of the logs and feeds the sinks, beside the service's own threads.
 
 use super::store::Store;
-use crate::attribution::judge;
 use crate::instrument::recorder::{Drain, EndedRun, Record, Recorder, run_of};
 use crate::model::{Losses, Run};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
@@ -74,7 +73,7 @@ impl Drainer {
     }
 
     fn judged(&self, sinks: &mut Sinks, run: Run, losses: &Losses) {
-        let judgement = judge(&run, losses);
+        let judgement = self.recorder.judge(&run, losses);
         sinks.store.keep(run, judgement);
     }
 }

@@ -9,7 +9,7 @@ mod tests;
 
 pub use error::RunError;
 
-use crate::attribution::{findings, judge};
+use crate::attribution::findings;
 use crate::export::report::{self, Report};
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
@@ -95,6 +95,17 @@ impl Hopwatch {
         Hop::new(Arc::clone(&self.inner.recorder), kind, dependency, dependency)
     }
 
+    /// Watches the connects of a `reqwest` client: `dns`, `connect` and `tls` are told apart on every call of a hop, and which call opened
+    /// which connection. Finish the builder as usual, and send requests through [`Hop::send`] to time them to the last byte.
+    ///
+    /// Sets the client's resolver to one that asks the system as the default does; a resolver or a TLS configuration of your own goes
+    /// through [`instrument::reqwest`](crate::instrument::reqwest).
+    #[cfg(feature = "reqwest")]
+    #[must_use]
+    pub fn reqwest(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        crate::instrument::reqwest::watch(builder)
+    }
+
     /// Runs work as one run with a deadline. When it passes, the work is dropped and the error names the culprit; what is done at the
     /// deadline is done in time. Its hops belong to the run wherever the future is polled.
     ///
@@ -129,19 +140,13 @@ impl Hopwatch {
         let recorder = &self.inner.recorder;
         let now = recorder.clock().now();
         let losses = recorder.losses();
-        let live: Vec<_> = recorder
-            .live_runs(now)
-            .into_iter()
-            .map(|run| {
-                let judgement = judge(&run, &losses);
-                (run, judgement)
-            })
-            .collect();
-        let runs: Vec<_> = sinks.store.runs.iter().chain(&live).map(|(run, judgement)| (run, judgement)).collect();
+        let judged = |run: Run| (recorder.judge(&run, &losses), run);
+        let live: Vec<_> = recorder.live_runs(now).into_iter().map(judged).collect();
+        let runs: Vec<_> = sinks.store.runs.iter().chain(&live).map(|(judgement, run)| (run, judgement)).collect();
         let only: Vec<&Run> = runs.iter().map(|(run, _)| *run).collect();
         let mut report = report::report("library", now, &runs, &findings(&only), &losses, Vec::new());
         report.dependencies =
-            sinks.store.dependencies().into_iter().map(|(kind, name, stats)| stats.report(kind, name)).collect();
+            sinks.store.dependencies().into_iter().map(|known| known.stats.report(known.kind, &known.name)).collect();
         report
     }
 

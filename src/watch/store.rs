@@ -1,6 +1,6 @@
 //! What the handle remembers: the last runs with their verdicts, and every dependency's statistics.
 
-use crate::attribution::Judgement;
+use crate::attribution::{History, Judgement};
 use crate::export::report::DependencyStats;
 use crate::instrument::recorder::{Record, Recorder, SubjectId};
 use crate::model::{Kind, Name, Nanos, Run};
@@ -13,11 +13,37 @@ pub(super) const RUNS_KEPT: usize = 256;
 /// The last runs and all dependencies.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    pub(super) runs: VecDeque<(Run, Judgement)>,
-    dependencies: Vec<(Kind, Name, DependencyStats)>,
+    pub(super) runs: VecDeque<(Judgement, Run)>,
+    dependencies: Vec<Dependency>,
     by_name: FxHashMap<(Kind, Name), usize>,
     /// Where each subject's dependency is, by the subject's number.
     by_subject: Vec<Option<usize>>,
+}
+
+/// A dependency and its calls.
+#[derive(Debug)]
+pub(super) struct Dependency {
+    pub(super) kind: Kind,
+    pub(super) name: Name,
+    pub(super) stats: DependencyStats,
+    /// Plain calls learned from.
+    learned: usize,
+    /// When the last of them began.
+    last: Nanos,
+}
+
+impl Dependency {
+    /// Whether the history may want a plain call that began at `start`: it takes some of many (see [`History`]).
+    fn is_worth_learning(&mut self, start: Nanos) -> bool {
+        let soon = start.saturating_sub(self.last) < History::SPACING;
+        // Several operations and sizes share a dependency: twice as many as one group takes.
+        let worth = self.learned < 2 * History::CALLS || !soon;
+        if worth {
+            self.learned += 1;
+            self.last = start;
+        }
+        worth
+    }
 }
 
 impl Store {
@@ -26,21 +52,26 @@ impl Store {
         if self.runs.len() == RUNS_KEPT {
             self.runs.pop_front();
         }
-        self.runs.push_back((run, judgement));
+        self.runs.push_back((judgement, run));
     }
 
-    /// Counts an ended hop. Allocates nothing for the many of which only duration and outcome are known.
+    /// Counts an ended hop and learns from it. Allocates nothing for most of the many of which only duration and outcome are known.
     pub(super) fn count(&mut self, recorder: &Recorder, record: &Record, now: Nanos) {
         let index = self.dependency(recorder, record.subject);
-        let (_, _, stats) = &mut self.dependencies[index];
-        match record.outcome.filter(|_| record.is_brief()) {
-            Some(outcome) => stats.count_brief(outcome, record.phase, record.end.saturating_sub(record.start)),
-            None => {
-                if let Some(call) = recorder.span(record, now).call {
-                    stats.count(&call);
-                }
+        let known = &mut self.dependencies[index];
+        if record.is_brief()
+            && let Some(outcome) = record.outcome
+        {
+            known.stats.count_brief(outcome, record.phase, record.end.saturating_sub(record.start));
+            if !known.is_worth_learning(record.start) {
+                return;
             }
         }
+        let span = recorder.span(record, now);
+        if let Some(call) = span.call.as_deref().filter(|_| !record.is_brief()) {
+            known.stats.count(call);
+        }
+        recorder.history().learn_span(&span);
     }
 
     fn dependency(&mut self, recorder: &Recorder, subject: SubjectId) -> usize {
@@ -53,7 +84,8 @@ impl Store {
         let next = self.dependencies.len();
         let index = *self.by_name.entry((kind, name.clone())).or_insert(next);
         if index == next {
-            self.dependencies.push((kind, name, DependencyStats::default()));
+            let stats = DependencyStats::default();
+            self.dependencies.push(Dependency { kind, name, stats, learned: 0, last: 0 });
         }
         if self.by_subject.len() <= number {
             self.by_subject.resize(number + 1, None);
@@ -63,9 +95,9 @@ impl Store {
     }
 
     /// Every dependency with its calls, by kind and name.
-    pub(super) fn dependencies(&self) -> Vec<(Kind, &Name, &DependencyStats)> {
-        let mut all: Vec<_> = self.dependencies.iter().map(|(kind, name, stats)| (*kind, name, stats)).collect();
-        all.sort_by_key(|&(kind, name, _)| (kind, name));
+    pub(super) fn dependencies(&self) -> Vec<&Dependency> {
+        let mut all: Vec<&Dependency> = self.dependencies.iter().collect();
+        all.sort_by_key(|dependency| (dependency.kind, &dependency.name));
         all
     }
 }

@@ -15,12 +15,13 @@ pub(crate) use record::{Live, Record, Subject, SubjectId};
 pub(crate) use run::{run_of, subtree};
 pub(crate) use shared::{Drain, DrainRef, Shared};
 
+use crate::attribution::{History, Judgement, judge_with};
 use crate::instrument::clock::Clock;
 use crate::instrument::ending::Ending;
 use crate::model::{Losses, Nanos, Run, Span};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most runs that are live at once and judged; beyond, hops are recorded outside a run.
 const RUNS_MAX: usize = 100_000;
@@ -184,12 +185,22 @@ impl Recorder {
         logs.iter().filter_map(|log| run_of(log, now)).filter(|run| run.end.is_none()).collect()
     }
 
+    /// Judges a run by what is known of calls before it.
+    pub(crate) fn judge(&self, run: &Run, losses: &Losses) -> Judgement {
+        judge_with(run, losses, &self.history())
+    }
+
+    /// What calls took before.
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.shared.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A record as a span.
     pub(crate) fn span(&self, record: &Record, now: Nanos) -> Span {
         record.span(&self.shared.named(record.subject), &self.shared.service, now)
     }
 
-    fn runs(&self) -> std::sync::MutexGuard<'_, Runs> {
+    fn runs(&self) -> MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

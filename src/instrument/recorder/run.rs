@@ -3,7 +3,7 @@
 use super::log::Log;
 use super::record::Record;
 use crate::instrument::ending::Ending;
-use crate::model::{Exit, Nanos, Run, Span, SpanId, Stall};
+use crate::model::{Nanos, Run, Span, SpanId, Stall};
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 
@@ -91,10 +91,7 @@ fn spans<'a>(log: &'a Log, records: &'a [Record], now: Nanos) -> impl Iterator<I
 
 fn with_end(mut run: Run, end: Option<(Nanos, Ending)>) -> Run {
     if let Some((end, ending)) = end {
-        run.end = Some(end);
-        if ending == Ending::cut() {
-            run.exit = Some(Exit { by_deadline: true, ..Exit::default() });
-        }
+        (run.end, run.ending) = (Some(end), Some(ending.outcome));
     }
     run
 }

@@ -1,11 +1,12 @@
 //! What all logs of one recorder share.
 
 use super::record::{Subject, SubjectId};
+use crate::attribution::History;
 use crate::instrument::clock::Clock;
 use crate::model::{Name, redact};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 /// Most subjects told apart; more of a kind are `other`.
 const SUBJECTS_MAX: usize = 10_000;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// Names beyond the cap, and names that were no names.
     pub(crate) odd_names: AtomicU64,
     pub(crate) drain: OnceLock<DrainRef>,
+    /// What calls took before.
+    pub(crate) history: Mutex<History>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +57,7 @@ impl Shared {
             subjects: RwLock::default(),
             odd_names: AtomicU64::new(0),
             drain: OnceLock::new(),
+            history: Mutex::default(),
         }
     }
 

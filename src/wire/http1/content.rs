@@ -1,6 +1,6 @@
 //! What bodies say: each body's bytes go through here once, and only facts stay.
 
-use super::{RequestBody, RequestHead, ResponseBody, ResponseHead};
+use super::{RequestBody, RequestHead, ResponseBody};
 use crate::wire::encoding::Decoder;
 use crate::wire::headers::{ContentType, Message};
 use crate::wire::sse::{Item, Parser};
@@ -16,7 +16,7 @@ pub(super) struct RequestContent {
 
 /// Reads an answer's body.
 #[derive(Debug)]
-pub(super) struct ResponseContent {
+pub(crate) struct ResponseContent {
     decoder: Decoder,
     form: Form,
     facts: ResponseBody,
@@ -74,8 +74,7 @@ impl RequestContent {
 }
 
 impl ResponseContent {
-    pub(super) fn new(head: &ResponseHead) -> Self {
-        let message = &head.fields.message;
+    pub(crate) fn new(message: &Message) -> Self {
         let reader = || Box::new(Reader::new(Vocabulary::Answer));
         let form = match message.content_type {
             ContentType::EventStream => Form::Events(Box::default(), reader()),
@@ -92,7 +91,7 @@ impl ResponseContent {
     }
 
     /// Reads bytes and says how many pieces of content they completed.
-    pub(super) fn data(&mut self, bytes: &[u8]) -> u64 {
+    pub(crate) fn data(&mut self, bytes: &[u8]) -> u64 {
         if bytes.is_empty() {
             return 0;
         }
@@ -103,7 +102,7 @@ impl ResponseContent {
     }
 
     /// Bytes are missing here. They are a piece of content where content has no parts of its own.
-    pub(super) fn gap(&mut self, length: u64) -> u64 {
+    pub(crate) fn gap(&mut self, length: u64) -> u64 {
         self.decoder.gap();
         match &mut self.form {
             Form::Opaque => {}
@@ -123,7 +122,7 @@ impl ResponseContent {
         u64::from(!std::mem::replace(&mut self.told, true))
     }
 
-    pub(super) fn finish(mut self, complete: bool) -> ResponseBody {
+    pub(crate) fn finish(mut self, complete: bool) -> ResponseBody {
         match &mut self.form {
             Form::Opaque | Form::Events(..) => {}
             Form::Json(reader) => self.facts.take(reader.finish()),

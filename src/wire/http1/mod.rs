@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Chunk;
+#[cfg(feature = "reqwest")]
+pub(crate) use content::ResponseContent;
 
 /// Most requests of one connection that wait for their answers at once. Beyond it the client's bytes are only counted.
 const OUTSTANDING_LIMIT: usize = 256;

@@ -198,7 +198,7 @@ impl Connection {
         self.request_is_answered(exchange, tell);
         let message = head.fields.message;
         let cut = head.cut;
-        let mut content = ResponseContent::new(&head);
+        let mut content = ResponseContent::new(&head.fields.message);
         tell(Fact::ResponseHead { exchange, at, head: Box::new(head) });
         if status == 101 || (connect && (200..300).contains(&status)) {
             self.upgraded = true;

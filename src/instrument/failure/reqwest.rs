@@ -1,0 +1,78 @@
+//! Errors of reqwest, hyper-util's client and rustls.
+
+use super::judge::{Code, Evidence, Judged, Place};
+use crate::model::Outcome;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use rustls::CertificateError;
+use std::error::Error;
+use tower_service::Service;
+
+// hyper-util does not export these two by name.
+type ConnectError = <HttpConnector as Service<::http::Uri>>::Error;
+type TunnelError = <Tunnel<HttpConnector> as Service<::http::Uri>>::Error;
+
+pub(super) fn see(error: &(dyn Error + 'static), evidence: &mut Evidence) {
+    if let Some(error) = error.downcast_ref::<::reqwest::Error>() {
+        of_client(error, evidence);
+    } else if let Some(error) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
+        evidence.place = match (evidence.place, error.is_connect()) {
+            (Place::Unknown | Place::Exchange, true) => Place::Connecting,
+            (Place::Unknown, false) => Place::Exchange,
+            (place, _) => place,
+        };
+    } else if let Some(error) = error.downcast_ref::<TunnelError>() {
+        evidence.place = Place::Tunnel;
+        evidence.tunnel = match error {
+            TunnelError::ConnectFailed(_) | TunnelError::Io(_) => None,
+            TunnelError::ProxyAuthRequired => Some("proxy_authentication_required"),
+            TunnelError::TunnelUnexpectedEof => Some("proxy_closed"),
+            _ => Some("proxy_refused"),
+        };
+    } else if error.is::<ConnectError>() {
+        if evidence.place != Place::Dns {
+            evidence.place = Place::Tcp;
+        }
+    } else if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        evidence.place = Place::Tls;
+        evidence.tls = evidence.tls.or(Some(of_handshake(error)));
+    } else if evidence.place == Place::Connecting && error.is::<std::io::Error>() {
+        // Below hyper-util's connect error without a connector's error: the stream was open, and the handshake on it failed.
+        evidence.place = Place::Tls;
+    }
+}
+
+fn of_client(error: &::reqwest::Error, evidence: &mut Evidence) {
+    evidence.timer |= error.is_timeout();
+    if let Some(status) = error.status() {
+        evidence.status = evidence.status.or(Some(status.as_u16()));
+    } else if error.is_dns() {
+        evidence.place = Place::Dns;
+    } else if error.is_builder() {
+        evidence.client = evidence.client.or(Some(Judged::caller(Outcome::Error, "request")));
+    } else if error.is_redirect() {
+        evidence.client = evidence.client.or(Some(Judged::peer(Outcome::Error, "redirect")));
+    } else if error.is_decode() {
+        evidence.place = Place::Body;
+        evidence.client = evidence.client.or(Some(Judged::peer(Outcome::Body, "decode")));
+    } else if error.is_body() && evidence.place == Place::Unknown {
+        evidence.place = Place::Body;
+    } else if error.is_upgrade() {
+        evidence.client = evidence.client.or(Some(Judged::peer(Outcome::Error, "upgrade")));
+    }
+}
+
+fn of_handshake(error: &rustls::Error) -> Code {
+    match error {
+        rustls::Error::InvalidCertificate(why) => match why {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "certificate_expired",
+            CertificateError::UnknownIssuer => "certificate_unknown_issuer",
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "certificate_name",
+            _ => "certificate",
+        },
+        rustls::Error::NoCertificatesPresented => "certificate",
+        rustls::Error::AlertReceived(_) => "tls_alert",
+        rustls::Error::InvalidMessage(_) => "not_tls",
+        _ => "tls",
+    }
+}
