@@ -1,5 +1,6 @@
 //! The library's handle: doors, drain, report and exports tied together.
 
+mod doors;
 mod drain;
 mod error;
 mod store;
