@@ -416,6 +416,23 @@ async fn a_call_that_is_never_sent_fails_as_the_callers() {
 }
 
 #[tokio::test]
+async fn trace_context_goes_along_when_asked_and_names_the_call_as_the_parent() {
+    let server = ok_server();
+    let client = watch(builder()).build().unwrap();
+    let (_, told) = told(Kind::Tool, async |hop| {
+        drop(hop.send(client.get(server.url("/"))).await.unwrap());
+        drop(hop.send(client.get(server.url("/"))).propagate().await.unwrap());
+        let own = "00-11111111111111111111111111111111-2222222222222222-01";
+        drop(hop.send(client.get(server.url("/")).header("traceparent", own)).propagate().await.unwrap());
+    })
+    .await;
+    let sent = |number: usize| String::from_utf8(server.requests()[number].bytes.clone()).unwrap();
+    assert!(!sent(0).contains("traceparent"));
+    assert!(sent(1).contains(&format!("-{}-01\r\n", told[1].id)), "{}", sent(1));
+    assert!(sent(2).contains("-2222222222222222-01"), "{}", sent(2));
+}
+
+#[tokio::test]
 async fn what_is_polled_nowhere_is_no_call() {
     let watch = Hopwatch::builder().build().unwrap();
     let client = watch.reqwest(builder()).build().unwrap();

@@ -5,10 +5,10 @@ use super::upload;
 use super::watcher::AnswerWatcher;
 use crate::instrument::answer::{self, Answer, Said};
 use crate::instrument::body::WatchedBody;
-use crate::instrument::context::Context;
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
 use crate::instrument::hop::{Hop, OpenHop};
+use crate::instrument::propagate;
 use crate::model::{FailedBy, Kind, Name, Outcome, Phase};
 use hyper_util::client::legacy::connect::HttpInfo;
 use pin_project_lite::pin_project;
@@ -16,7 +16,7 @@ use reqwest::{Body, Client, Request, RequestBuilder, Response, ResponseBuilderEx
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 impl Hop {
     /// Sends a request and times the call to the last byte of its answer: `pool`, `dns`, `connect`, `tls`, `send`, `wait`,
@@ -32,31 +32,88 @@ impl Hop {
     ///
     /// # Cancel safety
     /// That of [`RequestBuilder::send`]. Cost: a few microseconds a call.
-    pub fn send(&self, request: RequestBuilder) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        let (client, mut request) = request.build_split();
-        let mut call = Prepared::new(self.clone());
-        if let Ok(request) = &mut request {
-            call.read(request);
-        }
-        async move {
-            match request {
-                Ok(request) => call.time(move |_| client.execute(request)).await,
-                // Never sent: the call fails as it begins.
-                Err(error) => call.time(move |_| std::future::ready(Err(error))).await,
-            }
-        }
+    pub fn send(&self, request: RequestBuilder) -> Sending {
+        let (client, request) = request.build_split();
+        Sending::new(self.clone(), client, request)
     }
 
     /// Executes a request that was built already; otherwise as [`send`](Self::send).
-    pub fn execute(
-        &self,
-        client: &Client,
-        mut request: Request,
-    ) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        let mut call = Prepared::new(self.clone());
-        call.read(&mut request);
-        let client = client.clone();
-        call.time(move |_| client.execute(request))
+    pub fn execute(&self, client: &Client, request: Request) -> Sending {
+        Sending::new(self.clone(), client.clone(), Ok(request))
+    }
+}
+
+/// A call that is sent when this is polled. Made by [`Hop::send`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Sending(Stage);
+
+enum Stage {
+    Planned(Option<Box<Plan>>),
+    Running(Pin<Box<dyn Future<Output = reqwest::Result<Response>> + Send>>),
+}
+
+struct Plan {
+    call: Prepared,
+    client: Client,
+    request: reqwest::Result<Request>,
+    propagates: bool,
+}
+
+impl Sending {
+    fn new(hop: Hop, client: Client, mut request: reqwest::Result<Request>) -> Self {
+        let mut call = Prepared::new(hop);
+        if let Ok(request) = &mut request {
+            call.read(request);
+        }
+        Self(Stage::Planned(Some(Box::new(Plan { call, client, request, propagates: false }))))
+    }
+
+    /// Sends W3C trace context and baggage along (see [`propagate`]), the call being the parent of what the server does. Headers of
+    /// that name that are there already stay.
+    pub fn propagate(mut self) -> Self {
+        if let Stage::Planned(Some(plan)) = &mut self.0 {
+            plan.propagates = true;
+        }
+        self
+    }
+}
+
+impl Plan {
+    fn run(self) -> Pin<Box<dyn Future<Output = reqwest::Result<Response>> + Send>> {
+        let Self { call, client, request, propagates } = self;
+        match request {
+            Ok(mut request) => Box::pin(call.time(move || {
+                if propagates {
+                    propagate::inject(request.headers_mut());
+                }
+                client.execute(request)
+            })),
+            // Never sent: the call fails as it begins.
+            Err(error) => Box::pin(call.time(move || std::future::ready(Err(error)))),
+        }
+    }
+}
+
+impl Future for Sending {
+    type Output = reqwest::Result<Response>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.0 {
+                Stage::Running(call) => return call.as_mut().poll(cx),
+                Stage::Planned(plan) => match plan.take() {
+                    Some(plan) => self.0 = Stage::Running(plan.run()),
+                    // Taken and not put back: it panicked on the way.
+                    None => return Poll::Pending,
+                },
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Sending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sending").finish_non_exhaustive()
     }
 }
 
@@ -94,11 +151,10 @@ impl Prepared {
         }
     }
 
-    /// Times the call that `start` makes, once this is polled. It is told where the call's work belongs, so that the request can carry
-    /// that on.
+    /// Times the call that `start` makes, once this is polled. It is made as part of the call, whose context is the current one.
     pub(super) fn time<S, F, E>(self, start: S) -> Timed<S, F>
     where
-        S: FnOnce(&Context) -> F,
+        S: FnOnce() -> F,
         F: Future<Output = Result<Response, E>>,
     {
         Timed { future: None, state: State::Idle(Some((self, start))) }
@@ -151,11 +207,6 @@ impl Open {
             }
             open.finish_live(ending);
         }
-    }
-
-    /// Where the call's work belongs.
-    fn context(&self) -> Context {
-        self.open.as_ref().map(OpenHop::context).unwrap_or_default()
     }
 
     /// Whether it has not ended.
@@ -212,21 +263,20 @@ pin_project! {
 
 impl<S, F, E> Future for Timed<S, F>
 where
-    S: FnOnce(&Context) -> F,
+    S: FnOnce() -> F,
     F: Future<Output = Result<Response, E>>,
     E: 'static,
 {
     type Output = Result<Response, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let State::Idle(prepared) = this.state
             && let Some((prepared, start)) = prepared.take()
         {
             let mut open = prepared.begin();
-            let context = open.context();
             let exchange = Arc::clone(&open.exchange);
-            this.future.set(Some(CALL.sync_scope(exchange, || open.poll_in(|| start(&context)))));
+            this.future.set(Some(CALL.sync_scope(exchange, || open.poll_in(start))));
             *this.state = State::Open(open);
         }
         // There from the first poll on.
