@@ -1,7 +1,8 @@
 //! What an answer says while it passes: when its first content came, model and tokens.
 //!
-//! With the feature `wire`, answers of models are read for these facts, in bounded memory and at bounded cost: server-sent events as
-//! they come, other JSON at its start and its end. Everything else, and without the feature, the first byte is the first content.
+//! With the feature `wire`, answers of models are read for these facts, in bounded memory and at bounded cost: server-sent events
+//! as they come, other JSON at its start and its end. Everything else, and without the feature, the first byte is the first
+//! content.
 
 use crate::model::{Kind, Name, Tokens};
 use http::HeaderMap;

@@ -433,6 +433,23 @@ async fn trace_context_goes_along_when_asked_and_names_the_call_as_the_parent() 
 }
 
 #[tokio::test]
+async fn nothing_secret_of_a_request_or_its_failure_is_told() {
+    let server = Router::new().route("/", |_| Script::answer(500, &[], &json!({"error": "secret"}))).start();
+    let client = watch(builder()).build().unwrap();
+    let with_secrets = |port: u16| {
+        let url = format!("http://user:secret@127.0.0.1:{port}/?key=secret#secret");
+        client.post(url).bearer_auth("secret").body(r#"{"prompt": "secret"}"#)
+    };
+    let (_, told) = told(Kind::Llm, async |hop| {
+        drop(hop.send(with_secrets(server.port())).await.unwrap().bytes().await);
+        drop(hop.send(with_secrets(refused().port())).await.unwrap_err());
+    })
+    .await;
+    assert_eq!(told.len(), 2);
+    assert!(!format!("{told:?}").contains("secret"), "{told:#?}");
+}
+
+#[tokio::test]
 async fn what_is_polled_nowhere_is_no_call() {
     let watch = Hopwatch::builder().build().unwrap();
     let client = watch.reqwest(builder()).build().unwrap();

@@ -62,8 +62,8 @@ impl Watcher for AnswerWatcher {
 }
 
 impl Drop for AnswerWatcher {
-    /// Left by the caller: half-read, or a stream that was not wanted any more, is cancelled. A whole answer whose body nobody asked
-    /// for said what was wanted by its head.
+    /// Left by the caller: half-read, or a stream that was not wanted any more, is cancelled. A whole answer whose body nobody
+    /// asked for said what was wanted by its head.
     fn drop(&mut self) {
         let Some(dropped) = self.open.dropped() else { return };
         let of_status = of_status(self.status);
