@@ -18,6 +18,8 @@ pub(crate) struct Said {
     pub(crate) stream: Option<bool>,
     /// Tokens.
     pub(crate) tokens: Tokens,
+    /// It said that it is all, though bytes may follow.
+    pub(crate) done: bool,
 }
 
 /// Reads an answer as it passes.
@@ -138,7 +140,8 @@ mod reading {
 
         pub(super) fn finish(self, complete: bool) -> Said {
             let said = self.content.finish(complete);
-            Said { model: said.model, stream: None, tokens: Tokens { input: said.input_tokens, output: said.output_tokens } }
+            let tokens = Tokens { input: said.input_tokens, output: said.output_tokens };
+            Said { model: said.model, stream: None, tokens, done: said.done }
         }
     }
 
@@ -153,7 +156,7 @@ mod reading {
             _ => reader.feed(body),
         }
         let facts = reader.finish();
-        Said { model: facts.model, stream: facts.stream, tokens: Tokens::default() }
+        Said { model: facts.model, stream: facts.stream, ..Said::default() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The answer's body as it passes, to the end of the call.
 
 use super::send::{Open, of_status};
-use crate::instrument::answer::Answer;
+use crate::instrument::answer::{Answer, Said};
 use crate::instrument::body::Watcher;
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
@@ -24,6 +24,10 @@ impl AnswerWatcher {
 
     fn end(&mut self, ending: Ending, complete: bool) {
         let said = self.answer.finish(complete);
+        self.end_with(ending, said);
+    }
+
+    fn end_with(&mut self, ending: Ending, said: Said) {
         self.open.exchange.says(said);
         self.open.end(ending);
     }
@@ -63,16 +67,18 @@ impl Watcher for AnswerWatcher {
 
 impl Drop for AnswerWatcher {
     /// Left by the caller: half-read, or a stream that was not wanted any more, is cancelled. A whole answer whose body nobody
-    /// asked for said what was wanted by its head.
+    /// asked for said what was wanted by its head, and a stream that said that it is done (`[DONE]`) gave all that it had.
     fn drop(&mut self) {
         let Some(dropped) = self.open.dropped() else { return };
         let of_status = of_status(self.status);
-        let enough = !of_status.is_ok() || (!self.asked && !self.answer.is_stream());
+        let unasked = !self.asked && !self.answer.is_stream();
+        let said = self.answer.finish(false);
+        let enough = !of_status.is_ok() || unasked || said.done;
         let ending = if dropped.outcome == Outcome::Cancelled && enough {
             of_status
         } else {
             Ending { status: Some(self.status), ..dropped }
         };
-        self.end(ending, false);
+        self.end_with(ending, said);
     }
 }
