@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use flate2::read::GzDecoder;
 use hopwatch::export::otlp::OtlpProtocol;
+use hopwatch::model::clock::monotonic;
 use http::{HeaderMap, StatusCode};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -78,7 +79,7 @@ impl Told {
         let mut told = self.lock();
         let reply = told.0.pop_front().unwrap_or(Reply::Take);
         let taken = matches!(reply, Reply::Take);
-        told.1.push(Request { at: Instant::now(), ids, headers: headers.clone(), taken });
+        told.1.push(Request { at: monotonic(), ids, headers: headers.clone(), taken });
         reply
     }
 }

@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hopwatch::export::otlp::OtlpProtocol;
+use hopwatch::model::clock::monotonic;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -99,7 +100,7 @@ impl Receiver {
     /// The requests it got for a signal, once `enough` of them are there.
     #[track_caller]
     pub(crate) fn requests(&self, signal: &str, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let start = Instant::now();
+        let start = monotonic();
         loop {
             let text = fs::read_to_string(self.folder.path().join(signal)).unwrap_or_default();
             // The last line may be half written.
@@ -168,7 +169,7 @@ fn collector_config(folder: &Path, grpc: u16, http: u16, tls: Option<&Certificat
 
 /// Waits until a process listens on all of these ports; `false` = it ended.
 fn listens(child: &mut Child, ports: &[u16]) -> bool {
-    let start = Instant::now();
+    let start = monotonic();
     while !ports.iter().all(|port| TcpStream::connect(("localhost", *port)).is_ok()) {
         if child.try_wait().unwrap().is_some() || start.elapsed() > PATIENCE {
             return false;

@@ -1,9 +1,10 @@
 //! Spans to export, each told from the others by its id.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hopwatch::export::otlp::{ExportCounts, Exporter, OtlpConfig, OtlpProtocol};
+use hopwatch::model::clock::monotonic;
 use hopwatch::model::{Call, Kind, Origin, Outcome, Phase, Role, Span, Timeline};
 
 /// Far above what anything here takes.
@@ -57,7 +58,7 @@ pub(crate) fn is(counts: ExportCounts, exported: u64, queued: u64, dropped: [u64
 /// Waits until something holds.
 #[track_caller]
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let start = monotonic();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));
