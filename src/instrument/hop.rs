@@ -7,6 +7,7 @@ use super::span;
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One dependency as a service calls it: times each call.
 ///
@@ -222,16 +223,25 @@ impl OpenHop {
     }
 
     /// How a call ends that nobody ended.
-    pub(crate) fn dropped() -> Ending {
-        if std::thread::panicking() {
-            Ending::panicked()
-        } else if cutting() {
-            Ending::cut()
-        } else {
-            Ending::cancelled()
-        }
+    pub(crate) fn dropped(&self) -> Ending {
+        dropped_in(&self.context)
     }
 }
+
+/// How work ends that is dropped, where it belongs to `context`.
+pub(crate) fn dropped_in(context: &Context) -> Ending {
+    let is_late = || context.remaining().is_some_and(|left| left < SLACK);
+    if std::thread::panicking() {
+        Ending::panicked()
+    } else if cutting() || is_late() {
+        Ending::cut()
+    } else {
+        Ending::cancelled()
+    }
+}
+
+/// Timers count in milliseconds: who is dropped so soon before its deadline is dropped by it.
+pub(crate) const SLACK: Duration = Duration::from_millis(2);
 
 /// Ends a call whose work unwinds, since whoever catches the panic drops the call when nothing tells of it any more.
 struct OnUnwind<'a> {
@@ -270,7 +280,7 @@ fn cutting() -> bool {
 impl Drop for OpenHop {
     fn drop(&mut self) {
         if self.recorded {
-            self.finish_live(Self::dropped());
+            self.finish_live(self.dropped());
         }
     }
 }

@@ -9,7 +9,9 @@
 pub mod attributes;
 pub mod clock;
 pub mod finding;
+pub mod gate;
 pub mod human;
+pub mod names;
 pub mod naming;
 pub mod redact;
 pub mod run;
@@ -21,6 +23,7 @@ pub mod words;
 use std::sync::Arc;
 
 pub use finding::{Finding, Source};
+pub use gate::GateSample;
 pub use naming::{Naming, Peer};
 pub use run::{ConnectionFact, ContextFact, Exit, ImportFact, Losses, Run, Stall};
 pub use span::{Attempt, Bytes, Call, Client, Role, Span, SpanId, Tokens, TraceId};

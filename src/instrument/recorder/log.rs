@@ -3,6 +3,7 @@
 use super::record::{Record, SubjectId};
 use super::shared::Shared;
 use crate::instrument::ending::Ending;
+use crate::instrument::propagate::Remote;
 use crate::model::{Call, Losses, Nanos, Phase, SpanId, Stall, TraceId};
 use slab::Slab;
 use std::collections::BTreeMap;
@@ -35,8 +36,8 @@ pub(crate) struct RunFacts {
     /// Its root span.
     pub(crate) id: SpanId,
     pub(crate) trace: TraceId,
-    /// The caller's span, in another process or in none of ours.
-    pub(crate) parent: Option<SpanId>,
+    /// The caller in another process.
+    pub(crate) caller: Remote,
     pub(crate) start: Nanos,
     pub(crate) deadline: Option<Nanos>,
     /// What it is: a served request, start-up, or any work.
