@@ -4,6 +4,7 @@ pub mod context;
 pub mod ending;
 pub mod failure;
 pub mod future;
+pub mod gate;
 pub mod hop;
 pub mod propagate;
 #[cfg(feature = "reqwest")]

@@ -96,6 +96,12 @@ impl Span {
         self.end.is_none()
     }
 
+    /// Whether it is a call to a dependency. A wait at a gate has phases too, but calls nobody.
+    #[must_use]
+    pub fn is_hop(&self) -> bool {
+        self.call.is_some() && (self.role == Role::Client || self.kind.is_some())
+    }
+
     /// When it ended. An open one lasts as far as it was seen: its process may be gone long before `horizon`, to which it
     /// reaches where nothing tells. Never before the start.
     #[must_use]

@@ -1,5 +1,6 @@
 //! The library's handle: doors, drain, report and exports tied together.
 
+mod doors;
 mod drain;
 mod error;
 mod store;
@@ -101,7 +102,6 @@ impl Hopwatch {
     /// Sets the client's resolver to one that asks the system as the default does; a resolver or a TLS configuration of your own goes
     /// through [`instrument::reqwest`](crate::instrument::reqwest).
     #[cfg(feature = "reqwest")]
-    #[must_use]
     pub fn reqwest(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         crate::instrument::reqwest::watch(builder)
     }
