@@ -91,6 +91,13 @@ impl Hopwatch {
         crate::instrument::reqwest::watch(builder)
     }
 
+    /// A layer for HTTP and gRPC servers that makes a run of each request; see [`RunLayer`](crate::instrument::tower::RunLayer).
+    #[cfg(feature = "tower")]
+    #[must_use]
+    pub fn run_layer(&self) -> crate::instrument::tower::RunLayer {
+        crate::instrument::tower::RunLayer::new(Arc::clone(&self.inner.recorder))
+    }
+
     /// Runs work as one run with a deadline. When it passes, the work is dropped and the error names the culprit; what is done at the
     /// deadline is done in time. Its hops belong to the run wherever the future is polled.
     ///

@@ -182,6 +182,17 @@ impl Log {
         self.state().open.get_mut(key.slot as usize).filter(|record| record.id == key.id).map(change)
     }
 
+    /// Takes an open record back, as if it had not begun.
+    #[cfg(feature = "tower")]
+    pub(crate) fn withdraw(&self, key: Key) -> Option<Record> {
+        let mut state = self.state();
+        state.open.get(key.slot as usize).filter(|record| record.id == key.id)?;
+        let record = state.open.remove(key.slot as usize);
+        state.counts.open -= u64::from(record.is_hop);
+        state.counts.started -= u64::from(record.is_hop);
+        Some(record)
+    }
+
     /// Ends an open record. `call` is what a richer door knows in the end.
     pub(crate) fn end(&self, key: Key, end: Nanos, ending: Ending, call: Option<Box<Call>>) -> Room {
         let mut state = self.state();
