@@ -18,8 +18,6 @@ pub(crate) struct Said {
     pub(crate) stream: Option<bool>,
     /// Tokens.
     pub(crate) tokens: Tokens,
-    /// It said that it is all, though bytes may follow.
-    pub(crate) done: bool,
 }
 
 /// Reads an answer as it passes.
@@ -55,6 +53,15 @@ impl Answer {
         self.stream == Some(true)
     }
 
+    /// Whether it said that it is all (`[DONE]`), though its body goes on: clients of such streams leave then.
+    pub(crate) fn is_done(&self) -> bool {
+        #[cfg(feature = "wire")]
+        if let Some(reading) = &self.reading {
+            return reading.is_done();
+        }
+        false
+    }
+
     /// Reads bytes and says whether there was content among them. `length` bytes passed, of which `start` is the beginning.
     pub(crate) fn data(&mut self, start: &[u8], length: usize) -> bool {
         #[cfg(feature = "wire")]
@@ -77,6 +84,7 @@ impl Answer {
 }
 
 /// What the body of a request says: the model asked for, and whether a stream is wanted. Only its start and its end are read.
+#[cfg(feature = "reqwest")]
 pub(crate) fn asked(kind: Kind, body: &[u8]) -> Said {
     #[cfg(feature = "wire")]
     if is_model(kind) {
@@ -92,6 +100,7 @@ mod reading {
     use crate::model::Tokens;
     use crate::wire::headers::ResponseFields;
     use crate::wire::http1::ResponseContent;
+    #[cfg(feature = "reqwest")]
     use crate::wire::usage::{Reader, Vocabulary};
     use http::HeaderMap;
 
@@ -138,13 +147,18 @@ mod reading {
             content
         }
 
+        pub(super) fn is_done(&self) -> bool {
+            self.content.is_done()
+        }
+
         pub(super) fn finish(self, complete: bool) -> Said {
             let said = self.content.finish(complete);
             let tokens = Tokens { input: said.input_tokens, output: said.output_tokens };
-            Said { model: said.model, stream: None, tokens, done: said.done }
+            Said { model: said.model, stream: None, tokens }
         }
     }
 
+    #[cfg(feature = "reqwest")]
     pub(super) fn asked(body: &[u8]) -> Said {
         let mut reader = Reader::new(Vocabulary::Request);
         match body.len().checked_sub(2 * START) {

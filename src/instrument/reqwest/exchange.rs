@@ -130,8 +130,8 @@ impl Exchange {
     pub(super) fn says(&self, said: Said) {
         let mut seen = self.seen();
         let asked = std::mem::take(&mut seen.said);
-        let Said { model, stream, tokens, done } = said;
-        seen.said = Said { model: model.or(asked.model), stream: stream.or(asked.stream), tokens, done };
+        let Said { model, stream, tokens } = said;
+        seen.said = Said { model: model.or(asked.model), stream: stream.or(asked.stream), tokens };
     }
 
     /// An error tells the phase it failed in.

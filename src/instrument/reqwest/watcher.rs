@@ -1,7 +1,7 @@
 //! The answer's body as it passes, to the end of the call.
 
 use super::send::{Open, of_status};
-use crate::instrument::answer::{Answer, Said};
+use crate::instrument::answer::Answer;
 use crate::instrument::body::Watcher;
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
@@ -24,10 +24,6 @@ impl AnswerWatcher {
 
     fn end(&mut self, ending: Ending, complete: bool) {
         let said = self.answer.finish(complete);
-        self.end_with(ending, said);
-    }
-
-    fn end_with(&mut self, ending: Ending, said: Said) {
         self.open.exchange.says(said);
         self.open.end(ending);
     }
@@ -72,13 +68,12 @@ impl Drop for AnswerWatcher {
         let Some(dropped) = self.open.dropped() else { return };
         let of_status = of_status(self.status);
         let unasked = !self.asked && !self.answer.is_stream();
-        let said = self.answer.finish(false);
-        let enough = !of_status.is_ok() || unasked || said.done;
+        let enough = !of_status.is_ok() || unasked || self.answer.is_done();
         let ending = if dropped.outcome == Outcome::Cancelled && enough {
             of_status
         } else {
             Ending { status: Some(self.status), ..dropped }
         };
-        self.end_with(ending, said);
+        self.end(ending, false);
     }
 }
