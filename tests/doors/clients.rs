@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use hopwatch::instrument::hop::Hop;
 use hopwatch::instrument::reqwest::{HopMiddleware, watch, watch_with};
-use reqwest::dns::{Name, Resolve, Resolving};
-use reqwest::{Client, ClientBuilder, Response};
-
 use hopwatch::model::{Kind, Outcome, Phase};
 use hopwatch::{Context, Hopwatch};
+use reqwest::dns::{Name, Resolve, Resolving};
+use reqwest::{Client, ClientBuilder, Response};
 
 use crate::endings::{Door, End, Expected, LIMIT, Stage, hops, passes};
 
