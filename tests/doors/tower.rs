@@ -204,8 +204,7 @@ async fn slow_server(streams: u32) -> SocketAddr {
 async fn the_wait_for_a_stream_slot_is_told_apart_where_the_body_tells_it() {
     let address = slow_server(1).await;
     let stream = TcpStream::connect(address).await.unwrap();
-    let (sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let connection = ::tower::service_fn(move |request| sender.clone().send_request(request));
     let (_, told) = told(Kind::Tool, async |hop| {

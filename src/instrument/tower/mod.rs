@@ -49,8 +49,6 @@ mod hop;
 mod http;
 mod ready;
 mod run;
-#[cfg(test)]
-mod tests;
 mod upload;
 
 pub use classify::{ByError, BySource, ByStatus, Classify};
