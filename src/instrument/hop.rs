@@ -253,7 +253,7 @@ pub(crate) fn dropped_in(context: &Context) -> Ending {
 }
 
 /// Timers count in milliseconds: who is dropped so soon before its deadline is dropped by it.
-pub(crate) const SLACK: Duration = Duration::from_millis(2);
+const SLACK: Duration = Duration::from_millis(2);
 
 /// Ends a call whose work unwinds, since whoever catches the panic drops the call when nothing tells of it any more.
 struct OnUnwind<'a> {
