@@ -123,6 +123,21 @@ impl OpenHop {
         })
     }
 
+    /// Begins work of the service's own below `outer`: recorded as a call is, and no hop.
+    pub(crate) fn begin_part(shard: Arc<Log>, outer: Option<&Place>, subject: SubjectId, around: &Context) -> Self {
+        let span = span::of_run(&shard.shared.named(subject).operation);
+        let start = shard.shared.clock.now();
+        let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
+        let log = run.map_or(shard, |place| Arc::clone(&place.log));
+        let (parent, root) = (outer.map(|place| place.id), outer.map(|place| place.root));
+        let Some(key) = log.open(Beginning { subject, is_hop: false, parent, root, start, phase: Phase::Own }) else {
+            return Self { context: around.clone(), recorded: false, span };
+        };
+        let deadline = outer.and_then(|place| place.deadline);
+        let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
+        Self { context: Context::of(place, around), recorded: true, span }
+    }
+
     /// From now on the call is in `phase`; what came before keeps its own. A clock read and a short lock.
     pub fn phase(&mut self, phase: Phase) {
         if let Some((log, key)) = self.key() {

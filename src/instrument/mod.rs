@@ -6,6 +6,7 @@ pub mod failure;
 pub mod future;
 pub mod gate;
 pub mod hop;
+pub mod startup;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 

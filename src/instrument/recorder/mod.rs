@@ -36,6 +36,7 @@ pub(crate) struct Recorder {
     pub(crate) shared: Arc<Shared>,
     shards: Box<[Arc<Log>]>,
     runs: Mutex<Runs>,
+    pub(crate) startups: Mutex<crate::instrument::startup::Startups>,
     /// Gates that are told of.
     pub(crate) gates: Mutex<Vec<Arc<crate::instrument::gate::Inner>>>,
 }
@@ -70,6 +71,7 @@ impl Recorder {
             shards: (0..shards).map(|_| Arc::new(Log::new(Arc::clone(&shared), None))).collect(),
             shared,
             runs: Mutex::default(),
+            startups: Mutex::default(),
             gates: Mutex::default(),
         }
     }
