@@ -21,6 +21,7 @@
 //! - `wire`: the protocol readers.
 //! - `schema`: JSON schema of the report.
 
+pub use instrument::attempt::{Attempt, Attempts, OpenAttempt};
 pub use instrument::context::Context;
 pub use instrument::ending::Ending;
 pub use instrument::gate::{Gate, GatedHop, Held, Permit, Shed};

@@ -1,14 +1,15 @@
 //! The library's doors: what wraps the clients that a service already has.
 
+pub mod attempt;
 pub mod context;
 pub mod ending;
 pub mod failure;
 pub mod future;
 pub mod gate;
 pub mod hop;
-pub mod startup;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+pub mod startup;
 
 #[cfg(feature = "reqwest")]
 pub(crate) mod answer;

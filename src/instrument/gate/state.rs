@@ -51,8 +51,7 @@ pub(super) struct State {
 impl Recorder {
     /// Makes a gate.
     pub(crate) fn gate(&self, name: &str, limit: Limit) -> Arc<Inner> {
-        let subject =
-            Subject { role: Role::Internal, kind: None, dependency: Some(name.into()), operation: Name::from(name) };
+        let subject = Subject { role: Role::Internal, kind: None, dependency: Some(name.into()), operation: Name::from(name) };
         let subject = self.shared.subject(subject);
         let (limit, adapt) = match limit {
             Limit::Fixed(limit) => (limit, None),

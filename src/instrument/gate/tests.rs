@@ -226,10 +226,15 @@ async fn a_wait_in_a_run_is_blamed_on_the_gate() {
     let recorder = recorder();
     let gate = Gate::fixed(&recorder, "llm-slots", 0);
     let start = RunStart { deadline: Some(ms(100)), ..RunStart::new("support") };
-    let expired = Scoped::new(&recorder, start, async {
-        sleep(ms(20)).await;
-        gate.acquire().await
-    }, |_| Ending::ok())
+    let expired = Scoped::new(
+        &recorder,
+        start,
+        async {
+            sleep(ms(20)).await;
+            gate.acquire().await
+        },
+        |_| Ending::ok(),
+    )
     .await
     .unwrap_err();
     let crate::instrument::run::Unfinished::Expired(expired) = expired else { panic!("cut") };

@@ -9,11 +9,13 @@ mod run;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 pub(crate) use log::{Beginning, Counts, Key, Log, Room, RunFacts};
 pub(crate) use record::{Live, Record, Subject, SubjectId};
 pub(crate) use run::{run_of, subtree};
 pub(crate) use shared::{Drain, DrainRef, Shared};
+pub(crate) use tries::{Leaving, Over};
 
 use crate::attribution::{History, Judgement, judge_with};
 use crate::instrument::clock::Clock;
@@ -166,6 +168,10 @@ impl Recorder {
         let odd = self.shared.odd_names.load(Ordering::Relaxed);
         if odd > 0 {
             losses.missed.insert("odd_names", odd);
+        }
+        let attempts = self.shared.missed_attempts.load(Ordering::Relaxed);
+        if attempts > 0 {
+            losses.missed.insert("attempts", attempts);
         }
         losses
     }

@@ -81,7 +81,8 @@ impl Startup {
         // A run of its own, wherever it is begun.
         let run = Context::default().within(|| OpenRun::begin(recorder, settings));
         let context = run.context();
-        let inner = Inner { recorder: Arc::clone(recorder), context, start, run: Mutex::new(Some(run)), first_call: Arc::default() };
+        let inner =
+            Inner { recorder: Arc::clone(recorder), context, start, run: Mutex::new(Some(run)), first_call: Arc::default() };
         Self { inner: Arc::new(inner) }
     }
 
