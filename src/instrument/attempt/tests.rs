@@ -119,7 +119,7 @@ async fn every_ending_gives_one_call_with_its_attempts() {
         call.classify(fails(), Ending::clone).await;
         sleep(50).await;
     };
-    let in_backoff = async |call: Attempts| drop(timeout(ms(30), call.over(retry(&call))).await.map(|()| ()));
+    let in_backoff = async |call: Attempts| drop(timeout(ms(30), call.over(retry(&call))).await);
     assert_eq!(row(in_backoff).await, (cancelled, vec![limited], vec![wait, (Phase::Backoff, 20)]));
     let by_hand = async |call: Attempts| {
         let attempt = call.start();
@@ -172,7 +172,11 @@ async fn a_wait_at_a_gate_is_part_of_the_attempt() {
     });
     let call = hop.attempts();
     for _ in 0..2 {
-        call.attempt(gate.try_run(async { Err::<(), _>(sleep(5).await) })).await.unwrap_err();
+        let failing = async {
+            sleep(5).await;
+            Err::<(), _>(refused())
+        };
+        call.attempt(gate.try_run(failing)).await.unwrap_err();
         sleep(1).await;
     }
     drop(call);

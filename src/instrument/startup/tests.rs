@@ -81,12 +81,10 @@ async fn phases_nest_and_run_side_by_side() {
 
 impl StartupPhase {
     /// A guard in a task that knows of no start-up.
-    fn start_and(self, ms: u64) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            let phase = self.start();
-            sleep(ms).await;
-            drop(phase);
-        }
+    async fn start_and(self, ms: u64) {
+        let phase = self.start();
+        sleep(ms).await;
+        drop(phase);
     }
 }
 
