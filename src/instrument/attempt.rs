@@ -17,7 +17,7 @@ use super::clock::nanos;
 use super::context::{Attempting, Context, Place};
 use super::ending::Ending;
 use super::failure;
-use super::hop::{Hop, OpenHop, begin_attempt, end_tried};
+use super::hop::{Hop, begin_attempt, dropped_in, end_tried};
 use super::recorder::{Leaving, SubjectId};
 use crate::model::{Outcome, Phase};
 use pin_project_lite::pin_project;
@@ -94,7 +94,7 @@ impl Attempts {
         struct Whole<'a>(&'a Attempts, bool);
         impl Drop for Whole<'_> {
             fn drop(&mut self) {
-                let leaving = if self.1 { Leaving::Done } else { Leaving::Dropped(OpenHop::dropped()) };
+                let leaving = if self.1 { Leaving::Done } else { Leaving::Dropped(dropped_in(&self.0.context)) };
                 self.0.leave(leaving);
             }
         }
@@ -155,7 +155,7 @@ impl Attempts {
 
 impl Drop for Attempts {
     fn drop(&mut self) {
-        let dropped = OpenHop::dropped();
+        let dropped = dropped_in(&self.context);
         self.leave(if dropped.outcome == Outcome::Cancelled { Leaving::Done } else { Leaving::Dropped(dropped) });
     }
 }
@@ -227,7 +227,7 @@ impl OpenAttempt {
 
 impl Drop for OpenAttempt {
     fn drop(&mut self) {
-        self.finish(OpenHop::dropped());
+        self.finish(dropped_in(&self.context));
     }
 }
 

@@ -8,6 +8,7 @@ use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// One dependency as a service calls it: times each call.
 ///
@@ -64,7 +65,7 @@ impl Hop {
     }
 
     /// Begins a call that began a moment ago.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "tower"))]
     pub(crate) fn start_at(&self, phase: Phase, start: Nanos) -> OpenHop {
         OpenHop::begin_at(Arc::clone(self.recorder.shard()), self.subject, phase, start)
     }
@@ -131,7 +132,7 @@ impl OpenHop {
 
     /// Begins work of the service's own below `outer`: recorded as a call is, and no hop.
     pub(crate) fn begin_part(shard: Arc<Log>, outer: Option<&Place>, subject: SubjectId, around: &Context) -> Self {
-        let span = span::of_run(&shard.shared.named(subject).operation);
+        let span = span::of_run(&shard.shared.named(subject).operation, false);
         let start = shard.shared.clock.now();
         let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
         let log = run.map_or(shard, |place| Arc::clone(&place.log));
@@ -160,6 +161,18 @@ impl OpenHop {
                 None => change(record.call()),
             });
         }
+    }
+
+    /// The same call, moved to where the code that runs now belongs, with the phases that it had.
+    #[cfg(feature = "tower")]
+    pub(crate) fn moved_here(mut self, hop: &Hop) -> Self {
+        let Some(record) = self.key().and_then(|(log, key)| log.withdraw(key)) else { return hop.start() };
+        self.recorded = false;
+        let moved = hop.start_at(record.phase, record.start);
+        if let (Some((log, key)), Some(more)) = (moved.key(), record.more) {
+            log.edit(key, |record| record.more().before = more.before);
+        }
+        moved
     }
 
     /// Lets a door that knows more tell the call when somebody looks.
@@ -269,14 +282,8 @@ impl OpenHop {
     }
 
     /// How a call ends that nobody ended.
-    pub(crate) fn dropped() -> Ending {
-        if std::thread::panicking() {
-            Ending::panicked()
-        } else if cutting() {
-            Ending::cut()
-        } else {
-            Ending::cancelled()
-        }
+    pub(crate) fn dropped(&self) -> Ending {
+        dropped_in(&self.context)
     }
 }
 
@@ -329,6 +336,21 @@ fn end_record(log: &Log, key: Key, end: Nanos, ending: Ending, call: Option<Box<
     }
 }
 
+/// How work ends that is dropped, where it belongs to `context`.
+pub(crate) fn dropped_in(context: &Context) -> Ending {
+    let is_late = || context.remaining().is_some_and(|left| left < SLACK);
+    if std::thread::panicking() {
+        Ending::panicked()
+    } else if cutting() || is_late() {
+        Ending::cut()
+    } else {
+        Ending::cancelled()
+    }
+}
+
+/// Timers count in milliseconds: who is dropped so soon before its deadline is dropped by it.
+pub(crate) const SLACK: Duration = Duration::from_millis(2);
+
 /// Ends a call whose work unwinds, since whoever catches the panic drops the call when nothing tells of it any more.
 struct OnUnwind<'a> {
     open: &'a mut OpenHop,
@@ -366,7 +388,7 @@ fn cutting() -> bool {
 impl Drop for OpenHop {
     fn drop(&mut self) {
         if self.recorded {
-            self.finish_live(Self::dropped());
+            self.finish_live(self.dropped());
         }
     }
 }

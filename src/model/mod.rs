@@ -6,10 +6,12 @@
 //! Times are [`Nanos`]: nanoseconds since the Unix epoch for instants, nanoseconds for durations. A source anchors its
 //! monotonic clock to the epoch once ([`clock::Anchor`]), so that differences stay exact.
 
+pub mod attributes;
 pub mod clock;
 pub mod finding;
 pub mod gate;
 pub mod human;
+pub mod names;
 pub mod naming;
 pub mod redact;
 pub mod run;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::instrument::gate::Gate;
+use crate::instrument::hop::OpenHop;
 use crate::instrument::recorder::{EndedRun, Live, Recorder, run_of};
 use crate::instrument::run::{RunStart, Scoped};
 use crate::model::{Attempt as Told, Call, Kind, Nanos, Origin, Span, Timeline};
@@ -28,7 +29,7 @@ fn hop() -> Hop {
 /// The spans that ended.
 fn ended(hop: &Hop) -> Vec<Span> {
     let mut spans = Vec::new();
-    hop.recorder.drain(&mut Vec::new(), &mut |record| spans.push(hop.recorder.span(record, 0)));
+    hop.recorder.drain(&mut Vec::new(), &mut |record, _| spans.push(hop.recorder.span(record, 0)));
     spans
 }
 
@@ -154,7 +155,7 @@ async fn a_run_that_is_cut_cuts_the_backoff() {
         sleep(1_000).await;
     };
     assert!(Scoped::new(&hop.recorder, start, work, |()| Ending::ok()).await.is_err());
-    let runs = hop.recorder.drain(&mut Vec::new(), &mut |_| {});
+    let runs = hop.recorder.drain(&mut Vec::new(), &mut |_, _| {});
     let [EndedRun::Whole(log)] = &runs[..] else { panic!("one run") };
     let run = run_of(log, 0).unwrap();
     let call = run.spans[1].call.as_ref().unwrap();

@@ -25,7 +25,7 @@ pub(crate) use state::Inner;
 use super::context::{Context, Place};
 use super::ending::Ending;
 use super::failure;
-use super::hop::OpenHop;
+use super::hop::dropped_in;
 use super::recorder::{Beginning, Key, Recorder};
 use crate::model::{Nanos, Phase};
 use permit::OnDrop;
@@ -194,7 +194,7 @@ impl Drop for Waiting<'_> {
             state.queue -= 1;
             state.abandoned += 1;
             drop(state);
-            self.shown.end(inner.shared.clock.now(), OpenHop::dropped());
+            self.shown.end(inner.shared.clock.now(), self.shown.dropped());
         }
     }
 }
@@ -210,6 +210,14 @@ impl Shown {
         let beginning = Beginning { subject: inner.subject, is_hop: false, parent, root, start: now, phase: Phase::Gate };
         let Some(Key { slot, id }) = place.log.open(beginning) else { return Self::Nowhere };
         Self::Record(Place { slot: Some(slot), id, ..place.clone() })
+    }
+
+    /// How a wait ends that was left.
+    fn dropped(&self) -> Ending {
+        match self {
+            Self::Record(place) => dropped_in(&Context::of(place.clone(), &Context::default())),
+            Self::Hop(..) | Self::Nowhere => Ending::cancelled(),
+        }
     }
 
     fn end(&self, now: Nanos, ending: Ending) {

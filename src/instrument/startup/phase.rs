@@ -5,8 +5,8 @@ use crate::instrument::context::{Context, Place};
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
 use crate::instrument::hop::OpenHop;
-use crate::instrument::recorder::{Record, Recorder, Subject, SubjectId};
-use crate::model::{Kind, Name, Nanos, Role};
+use crate::instrument::recorder::{Recorder, Subject, SubjectId};
+use crate::model::{Kind, Role};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,18 +86,6 @@ impl StartupPhase {
             let outer = inside.or_else(home);
             OpenHop::begin_part(Arc::clone(self.recorder.shard()), outer, self.subject, around)
         })
-    }
-}
-
-impl Recorder {
-    /// The name and the time of a phase of a start-up, if a record is one.
-    pub(crate) fn startup_phase(&self, record: &Record) -> Option<(Name, Nanos)> {
-        if record.is_hop {
-            return None;
-        }
-        let subject = self.shared.named(record.subject);
-        let is_phase = subject.kind == Some(Kind::Startup) && subject.role == Role::Internal;
-        is_phase.then(|| (Name::clone(&subject.operation), record.end.saturating_sub(record.start)))
     }
 }
 

@@ -20,7 +20,12 @@ fn recorder() -> Arc<Recorder> {
 /// What the drain takes: the runs that ended, and the phases with their times in ms.
 fn drained(recorder: &Recorder) -> (Vec<Run>, Vec<(String, u64)>) {
     let mut phases = Vec::new();
-    let mut take = |record: &Record| phases.extend(recorder.startup_phase(record));
+    let mut take = |record: &Record, _| {
+        let subject = recorder.shared.named(record.subject);
+        if !record.is_hop && subject.kind == Some(Kind::Startup) {
+            phases.push((Name::clone(&subject.operation), record.end - record.start));
+        }
+    };
     let runs = recorder.drain(&mut Vec::new(), &mut take);
     let now = recorder.clock().now();
     let runs = runs.into_iter().filter_map(|run| match run {
