@@ -3,6 +3,7 @@
 mod child;
 mod json;
 mod message;
+mod metrics;
 mod name;
 mod options;
 pub(super) mod report;
