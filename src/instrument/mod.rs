@@ -9,15 +9,17 @@ pub mod hop;
 pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+#[cfg(feature = "tower")]
+pub mod tower;
 
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) mod answer;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) mod body;
 pub(crate) mod clock;
 pub(crate) mod ids;
 pub(crate) mod recorder;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) mod retry_after;
 pub(crate) mod run;
 pub(crate) mod span;
