@@ -25,7 +25,7 @@ pub use instrument::context::Context;
 pub use instrument::ending::Ending;
 pub use instrument::hop::{Hop, OpenHop};
 pub use model::{Kind, Outcome, Phase};
-pub use watch::{BuildError, Builder, Hopwatch, RunError, Scope};
+pub use watch::{BuildError, Builder, Hopwatch, NoRuntime, RunError, Scope};
 
 pub mod attribution;
 pub mod export;

@@ -4,6 +4,8 @@ use super::context::{Context, Place};
 use super::ending::Ending;
 use super::recorder::{Beginning, Key, Live, Log, Recorder, Room, Subject, SubjectId};
 use super::span;
+use super::stall::poll::{Long, Poll};
+use super::stall::{self, Blocked};
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -59,7 +61,9 @@ impl Hop {
 
     /// Begins a call in a given phase.
     pub(crate) fn start_in(&self, phase: Phase) -> OpenHop {
-        OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase)
+        let mut open = OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase);
+        open.read = None;
+        open
     }
 
     /// Begins a call that began a moment ago.
@@ -96,6 +100,8 @@ pub struct OpenHop {
     context: Context,
     /// Whether it is recorded and has not ended.
     recorded: bool,
+    /// It began, or the clock was read for it, at this very moment.
+    read: Option<Nanos>,
     span: tracing::Span,
 }
 
@@ -116,10 +122,10 @@ impl OpenHop {
             let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
             let log = run.map_or(shard, |place| Arc::clone(&place.log));
             let Some(key) = log.open(Beginning { subject, is_hop: true, parent, root, start, phase }) else {
-                return Self { context: around.clone(), recorded: false, span };
+                return Self { context: around.clone(), recorded: false, read: None, span };
             };
             let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
-            Self { context: Context::of(place, around), recorded: true, span }
+            Self { context: Context::of(place, around), recorded: true, read: Some(start), span }
         })
     }
 
@@ -161,8 +167,76 @@ impl OpenHop {
         self.context.clone()
     }
 
-    /// Does a piece of the call's work: it belongs to the call, and when it panics the call ends there.
+    /// Polls the call's future: what it does belongs to the call, when it panics the call ends there, and when it takes long it
+    /// blocked its event loop. A clock read, except when the call began a moment ago.
     pub(crate) fn poll_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = self.read.take().or_else(|| self.now());
+        let (output, long) = self.measured(start.map(Poll::begin), work);
+        if let Some(long) = long {
+            self.blocked(&long);
+        }
+        output
+    }
+
+    /// Does the call's work on this thread, as its caller means it to.
+    pub(crate) fn work_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = self.read.take().or_else(|| self.now());
+        let (output, long) = self.measured(start.and_then(Poll::inside), work);
+        if let Some(long) = long {
+            self.blocks(long.blocked);
+        }
+        output
+    }
+
+    fn measured<T>(&mut self, poll: Option<Poll>, work: impl FnOnce() -> T) -> (T, Option<Long>) {
+        let output = self.current_in(work);
+        let shared = self.key().map(|(log, _)| &log.shared);
+        let long = poll.zip(shared).and_then(|(poll, shared)| poll.end(shared.clock, shared.stall_threshold()));
+        (output, long)
+    }
+
+    /// Its own work blocked the event loop that polls it.
+    #[cold]
+    fn blocked(&mut self, long: &Long) {
+        let Some(runtime) = stall::runtime::current() else { return };
+        let Some((log, key)) = self.key() else { return };
+        log.edit(key, |record| record.block(long.blocked));
+        if long.outermost {
+            log.shared.runtimes.blocked(Some(runtime), long.blocked);
+        }
+        self.blocks(long.blocked);
+    }
+
+    /// Lets the polls around know whose work took so long.
+    fn blocks(&self, blocked: Blocked) {
+        let Some((log, key)) = self.key() else { return };
+        let Some(subject) = log.edit(key, |record| record.subject) else { return };
+        let subject = log.shared.named(subject);
+        if let (Some(kind), Some(name)) = (subject.kind, &subject.dependency) {
+            stall::poll::blocked_by(blocked, kind, Arc::clone(name));
+        }
+    }
+
+    /// The next poll begins at `now`.
+    pub(crate) fn polled_at(&mut self, now: Nanos) {
+        self.read = Some(now);
+    }
+
+    /// It got a piece, without changing its phase. Does nothing unless the caller was blocked lately.
+    pub(crate) fn moved(&mut self, at: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.moved(at));
+        }
+    }
+
+    /// From `from` to `to` it was the caller that did not go on.
+    pub(crate) fn own(&mut self, from: Nanos, to: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.own(from, to));
+        }
+    }
+
+    fn current_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let mut unwinding = OnUnwind { open: self, armed: true };
         let output = {
             let OpenHop { context, span, .. } = &mut *unwinding.open;

@@ -19,3 +19,4 @@ pub(crate) mod recorder;
 pub(crate) mod retry_after;
 pub(crate) mod run;
 pub(crate) mod span;
+pub(crate) mod stall;

@@ -6,6 +6,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use crate::instrument::stall::heartbeat::NoRuntime;
 pub use error::RunError;
 
 use crate::attribution::findings;
@@ -15,6 +16,7 @@ use crate::instrument::failure;
 use crate::instrument::hop::Hop;
 use crate::instrument::recorder::{DrainRef, Recorder};
 use crate::instrument::run::{RunStart, Scoped};
+use crate::instrument::stall::heartbeat;
 use crate::model::{Kind, Losses, Run};
 use drain::Drainer;
 use std::future::Future;
@@ -47,6 +49,7 @@ impl Drop for Inner {
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
     service: Option<String>,
+    stall_threshold: Option<Duration>,
 }
 
 /// A handle could not be made.
@@ -61,6 +64,13 @@ impl Builder {
         self
     }
 
+    /// How long a poll may take, or a [heartbeat](Hopwatch::heartbeat) be late, before the event loop counts as blocked [default: 20 ms,
+    /// least: 10 ms].
+    pub fn stall_threshold(mut self, threshold: Duration) -> Self {
+        self.stall_threshold = Some(threshold);
+        self
+    }
+
     /// Makes the handle and starts its background thread.
     ///
     /// # Errors
@@ -68,6 +78,9 @@ impl Builder {
     pub fn build(self) -> Result<Hopwatch, BuildError> {
         let service = self.service.or_else(|| std::env::var("OTEL_SERVICE_NAME").ok()).filter(|name| !name.is_empty());
         let recorder = Arc::new(Recorder::new(&service.unwrap_or_else(program)));
+        if let Some(threshold) = self.stall_threshold {
+            recorder.shared.set_stall_threshold(threshold);
+        }
         let drainer = Drainer::start(Arc::clone(&recorder)).map_err(BuildError)?;
         let weak: Weak<Drainer> = Arc::downgrade(&drainer);
         let _ = recorder.shared.drain.set(DrainRef(weak));
@@ -147,6 +160,18 @@ impl Hopwatch {
         report.dependencies =
             sinks.store.dependencies().into_iter().map(|known| known.stats.report(known.kind, &known.name)).collect();
         report
+    }
+
+    /// Starts a heartbeat on the current tokio runtime: a task that wakes every 10 ms and is late when something blocked the runtime,
+    /// in code of ours or not. `runtime` names it in the metric. The runs on that runtime then know when they were held up.
+    ///
+    /// A runtime has one heartbeat; asking again changes nothing. It ends with the runtime or the last clone of this handle. Without it,
+    /// only what hops and runs themselves block is seen. A multi-threaded runtime misses no beat while one of its workers is free.
+    ///
+    /// # Errors
+    /// [`NoRuntime`] outside of a runtime.
+    pub fn heartbeat(&self, runtime: &str) -> Result<(), NoRuntime> {
+        heartbeat::start(&self.inner.recorder, runtime)
     }
 
     /// Hands what ended to the exports now. Waits for the drain, not for the network.
