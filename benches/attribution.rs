@@ -1,8 +1,8 @@
 //! What decomposition and blame cost per span; the bar is a million spans a second on one core.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hopwatch::attribution::blame;
-use hopwatch::model::{Bytes, Call, Kind, Name, Origin, Outcome, Phase, Role, Run, Span, Timeline};
+use hopwatch::attribution::{History, PastCall, blame};
+use hopwatch::model::{Bytes, Call, Kind, Name, Origin, Outcome, Phase, Role, Run, Span, SpanId, Timeline};
 use std::hint::black_box;
 
 const MICRO: u64 = 1_000;
@@ -110,5 +110,33 @@ fn decomposition_and_blame(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decomposition_and_blame);
+/// What it costs to remember a call: the library does so for every hop.
+fn history(criterion: &mut Criterion) {
+    const CALLS: u64 = 10_000;
+    let run = hops(CALLS);
+    let (names, operation): (Vec<Name>, Name) = (["openai", "docs", "lookup"].map(Name::from).to_vec(), "POST /v1".into());
+    let mut group = criterion.benchmark_group("history");
+    group.throughput(Throughput::Elements(CALLS));
+    let mut history = History::default();
+    group.bench_function("learn spans", |bencher| bencher.iter(|| run.spans.iter().for_each(|span| history.learn_span(span))));
+    let mut history = History::default();
+    let mut now = 0;
+    // So far apart that a full group takes each, which costs most.
+    let mut learn = |apart: u64| {
+        for nth in 0..CALLS {
+            now += apart;
+            let phases = [(Phase::Wait, 5 * MICRO)];
+            let dependency = &names[nth as usize % 3];
+            let (sent, received, id, start) = (0, None, SpanId(nth), now);
+            let call =
+                PastCall { kind: Kind::Llm, dependency, operation: &operation, sent, received, id, start, phases: &phases };
+            history.learn_call(black_box(&call));
+        }
+    };
+    group.bench_function("learn calls, all taken", |bencher| bencher.iter(|| learn(3 * History::SPACING)));
+    group.bench_function("learn calls, few taken", |bencher| bencher.iter(|| learn(10 * MICRO)));
+    group.finish();
+}
+
+criterion_group!(benches, decomposition_and_blame, history);
 criterion_main!(benches);

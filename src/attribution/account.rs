@@ -4,7 +4,9 @@ use super::baseline::Baselines;
 use super::forest::{Forest, NONE};
 use super::history::History;
 use super::path::{self, Charge};
+use super::rules;
 use super::stalls::{Blocker, Blocks};
+use crate::model::human::human_duration;
 use crate::model::{BlameRow, Component, Kind, Name, Nanos, Phase, Role, Run, Span, StallCause};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub(super) struct Row<'a> {
     pub(super) usual: Option<Nanos>,
     /// What blocked, longest first.
     pub(super) blockers: Vec<(Blocker<'a>, Nanos)>,
+    /// For start-up: its named parts, longest first.
+    parts_of_startup: Vec<(&'a Name, Nanos)>,
 }
 
 /// One call's time in one component.
@@ -60,17 +64,18 @@ impl<'a> Account<'a> {
         for section in tree.map_or(&[][..], |tree| &tree.sections) {
             let (start, end) = (section.start.max(run.start), section.end.min(at));
             if start < end {
-                ledger.own(None, end, at);
+                ledger.own(None, None, end, at);
                 ledger.section(section.span as u32, section.charge, start, end);
                 at = start;
             }
         }
-        ledger.own(None, run.start, at);
+        ledger.own(None, None, run.start, at);
         let baselines = Baselines::of(&run.spans, history);
         let mut rows = ledger.rows;
         for row in &mut rows {
             row.usual = row.usual(&baselines);
             row.blockers.sort_by_key(|&(_, time)| std::cmp::Reverse(time));
+            row.parts_of_startup.sort_by_key(|&(name, time)| (std::cmp::Reverse(time), name));
         }
         rows.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.component().cmp(&b.component())));
         Self { run, total, baselines, rows }
@@ -100,7 +105,14 @@ fn share(time: Nanos, total: Nanos) -> f64 {
     if total == 0 { 0.0 } else { time as f64 / total as f64 }
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    fn add_part_of_startup(&mut self, name: &'a Name, time: Nanos) {
+        match self.parts_of_startup.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += time,
+            None => self.parts_of_startup.push((name, time)),
+        }
+    }
+
     pub(super) fn component(&self) -> Component {
         Component { kind: self.kind, dependency: self.dependency.cloned(), phase: self.phase }
     }
@@ -150,8 +162,20 @@ impl Row<'_> {
             usual: main.and_then(|part| baselines.usual(part.span, Some(self.phase))).map(|usual| usual.median),
             calls: self.parts.len() as u64,
             inferred: self.inferred > 0,
-            detail: self.blockers.first().map(|(blocker, _)| blocker.detail()),
+            detail: self.detail(),
         }
+    }
+
+    /// What blocked, or what a start-up was spent on.
+    pub(super) fn detail(&self) -> Option<String> {
+        self.blockers.first().map(|(blocker, _)| blocker.detail()).or_else(|| self.phases())
+    }
+
+    /// The parts of a start-up that took longest: `index 4.2 s, clients 0.3 s`.
+    pub(super) fn phases(&self) -> Option<String> {
+        const TOLD: usize = 3;
+        let told = self.parts_of_startup.iter().take(TOLD).map(|(name, time)| format!("{name} {}", human_duration(*time)));
+        (!self.parts_of_startup.is_empty()).then(|| told.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -173,7 +197,8 @@ impl<'a, 'f> Ledger<'a, 'f> {
         let mut holders = vec![NONE; run.spans.len()];
         for &at in &forest.order {
             let parent = forest.parent[at as usize];
-            let holds = forest.is_client(at) || run.spans[at as usize].kind.is_some();
+            let span = &run.spans[at as usize];
+            let holds = forest.is_client(at) || span.kind.is_some() || is_call(span);
             holders[at as usize] = if holds { at } else { holders.get(parent as usize).copied().unwrap_or(NONE) };
         }
         let blocks = Blocks::of(run);
@@ -182,10 +207,13 @@ impl<'a, 'f> Ledger<'a, 'f> {
 
     fn section(&mut self, span: u32, charge: Charge, start: Nanos, end: Nanos) {
         let holder = self.holders[span as usize];
-        let Some(held) = self.run.spans.get(holder as usize) else { return self.own(None, start, end) };
+        let Some(held) = self.run.spans.get(holder as usize) else { return self.own(None, None, start, end) };
         match held.kind {
-            Some(Kind::Startup) => self.own(held.kind, start, end),
-            _ if charge == Charge::Callee || self.forest.is_client(holder) || held.role == Role::Client => {
+            Some(Kind::Startup) => {
+                let part = rules::names_a_start_up_phase(held).then_some(&held.operation);
+                self.own(held.kind, part, start, end);
+            }
+            _ if charge == Charge::Callee || self.forest.is_client(holder) || is_call(held) => {
                 self.hop(holder, start, end);
             }
             _ => self.add(held.kind, held.dependency.as_ref(), Phase::Own, holder, end - start, false),
@@ -204,7 +232,7 @@ impl<'a, 'f> Ledger<'a, 'f> {
                 let time = (tile.end - tile.start).min(rest);
                 rest -= time;
                 match tile.phase {
-                    Phase::Own => self.own(None, tile.start, tile.start + time),
+                    Phase::Own => self.own(None, None, tile.start, tile.start + time),
                     Phase::Stall => self.stalled(tile.start, tile.start + time, tile.cause),
                     phase => self.add(span.kind, dependency, phase, hop, time, span.inferred),
                 }
@@ -213,12 +241,19 @@ impl<'a, 'f> Ledger<'a, 'f> {
         self.add(span.kind, dependency, Phase::Wait, hop, rest, true);
     }
 
-    /// The caller's own time, which is a stall where the caller was blocked.
-    fn own(&mut self, kind: Option<Kind>, start: Nanos, end: Nanos) {
+    /// The caller's own time, which is a stall where the caller was blocked. Of start-up the named part that it is of.
+    fn own(&mut self, kind: Option<Kind>, part: Option<&'a Name>, start: Nanos, end: Nanos) {
         let blocks = std::mem::take(&mut self.blocks);
-        blocks.split(start, end, |start, end, stall| match stall {
-            Some(stall) => self.blocked(kind, Blocker::of(stall), end - start),
-            None => self.add(kind, None, Phase::Own, NONE, end - start, false),
+        blocks.split(start, end, |start, end, stall| {
+            let phase = if stall.is_some() { Phase::Stall } else { Phase::Own };
+            match stall {
+                Some(stall) => self.blocked(kind, Blocker::of(stall), end - start),
+                None => self.add(kind, None, phase, NONE, end - start, false),
+            }
+            if let Some(part) = part.filter(|_| start < end) {
+                let at = self.row(kind, None, phase);
+                self.rows[at].add_part_of_startup(part, end - start);
+            }
         });
         self.blocks = blocks;
     }
@@ -283,10 +318,16 @@ impl<'a, 'f> Ledger<'a, 'f> {
                 internal,
                 usual: None,
                 blockers,
+                parts_of_startup: Vec::new(),
             });
             self.rows.len() - 1
         })
     }
+}
+
+/// Whether a span stands for a call: one to another service, or one that has phases although it stays inside (the wait at a gate).
+fn is_call(span: &Span) -> bool {
+    span.role == Role::Client || (span.role == Role::Internal && span.call.is_some())
 }
 
 /// Whether two names are one and the same; equal ones that are not shared are told apart here, and found by hash.

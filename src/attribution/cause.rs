@@ -1,10 +1,11 @@
-//! Why: the causes that a run's own facts are certain of, with their evidence and remedy.
+//! A culprit with everything it is known by: what the rules of causes argue with, and the numbers that are told.
 
 use super::account::{Account, Row};
 use super::baseline::Usual;
-use super::verdict::{Basis, Culprit, failed_in};
+use super::rules::Rule;
+use super::verdict::{Basis, Culprit};
 use crate::model::human::human_duration;
-use crate::model::{Call, Cause, Evidence, FailedBy, ImportFact, Kind, Nanos, Outcome, Phase, Span};
+use crate::model::{Call, Evidence, FailedBy, ImportFact, Kind, Nanos, Phase, Span};
 
 /// Everything a culprit is known by.
 #[derive(Debug)]
@@ -24,6 +25,44 @@ impl<'a> Case<'a> {
         self.span.and_then(|span| span.call.as_deref())
     }
 
+    /// The culprit's phase.
+    pub(super) const fn phase(&self) -> Phase {
+        self.culprit.component.phase
+    }
+
+    /// Whether the call is still open, or its caller left it.
+    pub(super) fn is_open_or_left(&self) -> bool {
+        self.call().is_some_and(|call| call.outcome.is_none() || call.failed_by == Some(FailedBy::Caller))
+    }
+
+    /// Whether the call took at least twice its usual time where the time is the peer's own doing.
+    pub(super) fn is_slower(&self) -> bool {
+        let peers =
+            matches!(self.phase(), Phase::Connect | Phase::Send | Phase::Wait | Phase::FirstToken | Phase::Stream | Phase::Own);
+        peers && self.usual.is_some_and(|usual| self.in_phase() >= usual.median.saturating_mul(2))
+    }
+
+    /// Whether the culprit's phase is at least half of the call that matters most.
+    pub(super) fn dominates(&self) -> bool {
+        let whole = self.call().map_or(0, |call| call.timeline.duration());
+        self.in_phase() > 0 && self.in_phase() >= whole / 2
+    }
+
+    /// Other calls to the same dependency that had begun, and were past waiting for their turn, while this one waited.
+    fn in_flight(&self) -> Option<usize> {
+        let (run, span) = (self.account.run, self.span?);
+        let until = |span: &Span| span.end_or(run.horizon());
+        let waiting = |call: &Call| matches!(call.timeline.last_phase(), Some(Phase::Pool | Phase::Gate));
+        let beside = |other: &&Span| {
+            !std::ptr::eq(*other, span)
+                && (other.kind, &other.dependency) == (span.kind, &span.dependency)
+                && other.start < until(span)
+                && until(other) > span.start
+                && other.call.as_ref().is_some_and(|call| !waiting(call))
+        };
+        Some(run.spans.iter().filter(beside).count())
+    }
+
     /// How long the call that matters most was in the culprit's phase.
     pub(super) fn in_phase(&self) -> Nanos {
         let phase = self.culprit.component.phase;
@@ -35,125 +74,24 @@ impl<'a> Case<'a> {
     }
 }
 
-/// One line of the catalogue: its evidence, in order, and what to change. `{dependency}` and `{address}` are filled in.
-struct Entry {
-    evidence: &'static [&'static str],
-    remedy: Option<&'static str>,
-}
-
-/// What is shown and advised for each cause that is stated here.
-const fn entry(cause: Option<Cause>) -> Entry {
-    let (evidence, remedy): (&[_], _) = match cause {
-        Some(Cause::Unreachable) => (
-            &["errno", "address", "attempts"],
-            "Check that {dependency} runs and that the host and port are right: inside a container, `localhost` is the container itself.",
-        ),
-        Some(Cause::ConnectTimeout) => (
-            &["gave_up_after", "errno", "address", "attempts"],
-            "Nothing answers at {address}: check firewall, egress rules and proxy settings, and set a connect timeout of a few seconds.",
-        ),
-        Some(Cause::Dns) => (
-            &["lookup", "gave_up_after", "calls_seen", "times_usual"],
-            "Check the spelling of the host name and the resolver that this machine or container uses.",
-        ),
-        Some(Cause::Tls) => (
-            &["handshake", "gave_up_after", "address", "calls_seen", "times_usual"],
-            "Check that {address} speaks TLS, its certificate and what stands between; reuse connections so that handshakes are rare.",
-        ),
-        Some(Cause::RateLimited) => (
-            &["status", "attempts", "retry_after", "backoff"],
-            "Send {dependency} fewer calls at once, or ask for a higher limit; wait as long as it says in `retry-after`.",
-        ),
-        Some(Cause::ConnectionDropped) => (
-            &["errno", "received", "attempts", "address"],
-            "Look at {dependency} for a restart, a crash or a proxy's idle timeout at that moment; a retry is safe for idempotent calls.",
-        ),
-        Some(Cause::StreamStalled) => (
-            &["gave_up_after", "received", "calls_seen", "times_usual"],
-            "Look at {dependency} for what interrupts its output, and set a timeout between chunks rather than one for the whole answer.",
-        ),
-        Some(Cause::BlockingInAsync) => (
-            &["blocked", "blocked_in", "own_time"],
-            "Move the blocking call off the event loop (`asyncio.to_thread`, an async client, `await asyncio.sleep`).",
-        ),
-        Some(Cause::SlowDependency) => (
-            &["calls_seen", "times_usual", "gave_up_after", "attempts"],
-            "Give {dependency} a timeout of its own well under the run's, and look there for what was slow at that moment.",
-        ),
-        Some(Cause::SlowTool) => (
-            &["calls_seen", "times_usual", "gave_up_after"],
-            "Give the tool {dependency} a timeout of its own well under the run's, and look at what it did at that moment.",
-        ),
-        _ => {
-            return Entry {
-                evidence: &[
-                    "status",
-                    "gave_up_after",
-                    "attempts",
-                    "calls_seen",
-                    "times_usual",
-                    "own_time",
-                    "imports",
-                    "tls_contexts",
-                ],
-                remedy: None,
-            };
-        }
-    };
-    Entry { evidence, remedy: Some(remedy) }
-}
-
-/// The cause, where the facts leave no other.
-pub(super) fn of(case: &Case<'_>) -> Option<Cause> {
-    let phase = case.culprit.component.phase;
-    if case.row.is_some_and(Row::is_callers) {
-        let blocker = case.row.and_then(|row| row.blockers.first());
-        return blocker.filter(|(blocker, _)| blocker.event_loop).map(|_| Cause::BlockingInAsync);
-    }
-    // A call that is to blame for its time may have failed in that very phase.
-    let failed = case.span.filter(|span| case.culprit.basis == Basis::Failure || failed_in(span) == phase);
-    let call = failed.and_then(|span| span.call.as_deref());
-    call.and_then(|call| of_failure(call, phase)).or_else(|| of_time(case, phase))
-}
-
-fn of_failure(call: &Call, phase: Phase) -> Option<Cause> {
-    let by_peer = call.failed_by != Some(FailedBy::Caller);
-    match (call.outcome?, phase) {
-        (Outcome::Connect, _) if call.errno == Some(ETIMEDOUT) => Some(Cause::ConnectTimeout),
-        (Outcome::Connect, _) => Some(Cause::Unreachable),
-        (Outcome::Dns, _) | (Outcome::Timeout, Phase::Dns) => Some(Cause::Dns),
-        (Outcome::Tls, _) | (Outcome::Timeout, Phase::Tls) => Some(Cause::Tls),
-        (Outcome::Timeout, Phase::Connect) => Some(Cause::ConnectTimeout),
-        (Outcome::Timeout, Phase::Stream) => Some(Cause::StreamStalled),
-        (Outcome::RateLimited, _) => Some(Cause::RateLimited),
-        (Outcome::Reset | Outcome::Body, _) if by_peer => Some(Cause::ConnectionDropped),
-        _ => None,
-    }
-}
-
-/// The cause of time, beyond a failure: what the phase itself says, or a call slower than its like.
-fn of_time(case: &Case<'_>, phase: Phase) -> Option<Cause> {
-    let limited = |call: &Call| call.attempts.iter().any(|attempt| attempt.outcome == Some(Outcome::RateLimited));
-    let open_or_left = case.call().is_some_and(|call| call.outcome.is_none() || call.failed_by == Some(FailedBy::Caller));
-    let usual = case.usual.map(|usual| usual.median);
-    let slower = usual.is_some_and(|usual| case.in_phase() >= usual.saturating_mul(2));
-    let slow = || match case.culprit.component.kind {
-        Some(Kind::Tool) => Cause::SlowTool,
-        _ => Cause::SlowDependency,
-    };
-    match phase {
-        Phase::Backoff => case.call().filter(|call| limited(call)).map(|_| Cause::RateLimited),
-        Phase::Dns => Some(Cause::Dns),
-        Phase::Tls => Some(Cause::Tls),
-        Phase::Connect if open_or_left => Some(Cause::ConnectTimeout),
-        Phase::Connect | Phase::Send | Phase::Wait | Phase::FirstToken | Phase::Stream | Phase::Own if slower => Some(slow()),
-        _ => None,
-    }
-}
+/// What is told where no cause is certain.
+const WITHOUT_CAUSE: [&str; 10] = [
+    "status",
+    "gave_up_after",
+    "attempts",
+    "calls_seen",
+    "times_usual",
+    "own_time",
+    "ended_in",
+    "phases",
+    "imports",
+    "tls_contexts",
+];
 
 /// The numbers behind a cause, as many as there are.
-pub(super) fn evidence(case: &Case<'_>, cause: Option<Cause>) -> Vec<Evidence> {
-    entry(cause).evidence.iter().filter_map(|&name| number(case, name)).collect()
+pub(super) fn evidence(case: &Case<'_>, rule: Option<&Rule>) -> Vec<Evidence> {
+    let names = rule.map_or(&WITHOUT_CAUSE[..], |rule| rule.evidence);
+    names.iter().filter_map(|&name| number(case, name)).collect()
 }
 
 fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
@@ -170,13 +108,18 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
         "blocked" => case.row.map(|row| Evidence::time(name, row.time)),
         "blocked_in" => blocker().map(|(blocker, _)| Evidence::text(name, blocker.cause.as_str())),
         "calls_seen" => case.usual.map(|usual| Evidence::number(name, usual.calls as f64)),
+        "ended_in" => ended_in(case).map(|phase| Evidence::text(name, phase)),
         "errno" => call.and_then(|call| call.errno).map(|errno| match errno_name(errno) {
             Some(text) => Evidence::text(name, text),
             None => Evidence::number(name, f64::from(errno)),
         }),
         "gave_up_after" => call.and_then(|call| call.gave_up_after).map(|after| Evidence::time(name, after)),
+        "gate_wait" => phase(Phase::Gate),
         "handshake" => phase(Phase::Tls),
         "lookup" => phase(Phase::Dns),
+        "in_flight" => case.in_flight().filter(|&calls| calls > 0).map(|calls| Evidence::number(name, calls as f64)),
+        "phases" => case.row.and_then(Row::phases).map(|text| Evidence::text(name, text)),
+        "pool_wait" => phase(Phase::Pool),
         "imports" => imports(&case.account.run.imports).filter(|_| is_startup).map(|text| Evidence::text(name, text)),
         "tls_contexts" => {
             let built = &case.account.run.contexts;
@@ -199,6 +142,13 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
     }
 }
 
+/// The part of a start-up that was going on when it was given up.
+pub(super) fn ended_in<'a>(case: &Case<'a>) -> Option<&'a str> {
+    let is_aborted = case.culprit.basis == Basis::Failure && case.culprit.component.kind == Some(Kind::Startup);
+    let span = case.span.filter(|_| is_aborted)?;
+    Some(&span.operation)
+}
+
 /// What took longest to load: `openai 445 ms, numpy 163 ms`.
 fn imports(facts: &[ImportFact]) -> Option<String> {
     const TOLD: usize = 3;
@@ -207,14 +157,16 @@ fn imports(facts: &[ImportFact]) -> Option<String> {
 }
 
 /// What to change.
-pub(super) fn remedy(case: &Case<'_>, cause: Cause) -> Option<String> {
+pub(super) fn remedy(case: &Case<'_>, rule: &Rule) -> String {
     let dependency = case.culprit.component.dependency.as_deref().unwrap_or("the dependency");
     let address = case.call().and_then(|call| call.address.as_deref()).unwrap_or(dependency);
-    let text = entry(Some(cause)).remedy?;
-    Some(text.replace("{dependency}", dependency).replace("{address}", address))
+    // A run that knows how its own code ended is the library's, and of this language.
+    let offload = match case.account.run.ending {
+        Some(_) => "`tokio::task::spawn_blocking`, an async client, `tokio::time::sleep`",
+        None => "`asyncio.to_thread`, an async client, `await asyncio.sleep`",
+    };
+    rule.remedy.replace("{dependency}", dependency).replace("{address}", address).replace("{offload}", offload)
 }
-
-const ETIMEDOUT: i32 = 110;
 
 /// The name of an error number that connections end with (Linux).
 pub(super) const fn errno_name(errno: i32) -> Option<&'static str> {
@@ -226,7 +178,7 @@ pub(super) const fn errno_name(errno: i32) -> Option<&'static str> {
         101 => "ENETUNREACH",
         103 => "ECONNABORTED",
         104 => "ECONNRESET",
-        ETIMEDOUT => "ETIMEDOUT",
+        110 => "ETIMEDOUT",
         111 => "ECONNREFUSED",
         113 => "EHOSTUNREACH",
         _ => return None,

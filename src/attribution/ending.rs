@@ -30,7 +30,7 @@ impl Ending {
     }
 
     /// Whether it was ended from outside of its own code, which then left the calls that were open.
-    pub(super) const fn from_outside(self) -> bool {
+    pub(super) const fn is_from_outside(self) -> bool {
         self.cut || self.stopped
     }
 }

@@ -1,7 +1,7 @@
 //! What calls normally took before this run: a bounded memory, so that the first slow call of a run is told from a usual one.
 
 use super::measure::{self, Key, MEASURES};
-use crate::model::{Kind, Name, Nanos, Run, Span, SpanId};
+use crate::model::{Kind, Name, Nanos, Phase, Run, Span, SpanId};
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
 
@@ -22,6 +22,27 @@ pub struct History {
     /// Counts what was learned: the clock by which groups were last used.
     learned: u64,
     evicted: u64,
+}
+
+/// What is remembered of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct PastCall<'a> {
+    /// What the dependency is.
+    pub kind: Kind,
+    /// Whom it called.
+    pub dependency: &'a Name,
+    /// What was done.
+    pub operation: &'a Name,
+    /// Bytes sent (or tokens of the input), which tell its size class; 0 = not known, as in the span of the same call.
+    pub sent: u64,
+    /// Tokens or else bytes received, where known.
+    pub received: Option<u64>,
+    /// Which call it was, as in the run it may be judged in.
+    pub id: SpanId,
+    /// When it began.
+    pub start: Nanos,
+    /// The time in each phase.
+    pub phases: &'a [(Phase, Nanos)],
 }
 
 /// Like calls of the past. A column holds one measure of each call; phases that no call was in have none.
@@ -76,12 +97,35 @@ impl History {
     /// A hash of its names and a write per phase; allocates for a group or a phase not seen before. With all groups taken, a new one
     /// costs a look at each.
     pub fn learn_span(&mut self, span: &Span) {
-        let Some(key) = Key::of(span).filter(|_| measure::ended_well(span)) else { return };
-        let Some(place) = self.place(key, span) else { return };
+        let (Some(key), Some(dependency)) = (Key::of(span), &span.dependency) else { return };
+        if measure::ended_well(span) {
+            let call = (span.id, span.start);
+            self.remember(key, (dependency, &span.operation), call, || (measure::values(span), measure::received(span)));
+        }
+    }
+
+    /// Remembers a call of which no span was made; it ended well. As cheap as [`Self::learn_span`].
+    pub fn learn_call(&mut self, call: &PastCall<'_>) {
+        let PastCall { kind, dependency, operation, sent, received, id, start, phases } = *call;
+        let Some(key) = Key::new(kind, dependency, operation, sent) else { return };
+        self.remember(key, (dependency, operation), (id, start), || (measure::summed(phases.iter().copied()), received));
+    }
+
+    fn remember(
+        &mut self,
+        key: Key<'_>,
+        names: (&Name, &Name),
+        (id, start): (SpanId, Nanos),
+        facts: impl FnOnce() -> ([Nanos; MEASURES], Option<u64>),
+    ) {
+        let Some(place) = self.place(key, names) else { return };
         self.learned += 1;
         let group = &mut self.groups[place];
         group.used = self.learned;
-        group.take(span);
+        if group.wants(start) {
+            let (values, received) = facts();
+            group.take((id, start), &values, received);
+        }
     }
 
     /// How many groups of like calls are remembered.
@@ -107,13 +151,13 @@ impl History {
     }
 
     /// The place of a group, made where it is not there yet; `None` = there is no room at all.
-    fn place(&mut self, key: Key<'_>, span: &Span) -> Option<usize> {
+    fn place(&mut self, key: Key<'_>, (dependency, operation): (&Name, &Name)) -> Option<usize> {
         let digest = digest(key);
         let known = self.places.get(&digest).map(|&place| place as usize);
         if let Some(place) = known.filter(|&place| self.groups[place].key() == key) {
             return Some(place);
         }
-        let group = Past::new(digest, key, span.dependency.clone()?, span.operation.clone());
+        let group = Past::new(digest, key, dependency.clone(), operation.clone());
         let oldest = || self.groups.iter().enumerate().min_by_key(|(_, group)| group.used).map(|(place, _)| place);
         let replaced = known.or_else(|| (self.groups.len() >= self.room).then(oldest).flatten());
         let place = match replaced {
@@ -156,25 +200,24 @@ impl Past {
         Key { kind: self.kind, dependency: &self.dependency, operation: &self.operation, class: self.class }
     }
 
-    fn take(&mut self, span: &Span) {
-        let full = self.calls == History::CALLS;
+    /// Whether a call that began then is taken.
+    const fn wants(&self, start: Nanos) -> bool {
         // A clock that went back is no reason to stop learning.
-        let soon = self.taken <= span.start && span.start - self.taken < History::SPACING;
-        if full && soon {
-            return;
-        }
-        self.taken = span.start;
+        self.calls < History::CALLS || start < self.taken || start - self.taken >= History::SPACING
+    }
+
+    fn take(&mut self, call: (SpanId, Nanos), values: &[Nanos; MEASURES], received: Option<u64>) {
+        self.taken = call.1;
         let at = self.next;
         self.next = (at + 1) % History::CALLS;
-        let (id, received) = ((span.id, span.start), measure::received(span));
-        if full {
-            (self.ids[at], self.received[at]) = (id, received);
+        if self.calls == History::CALLS {
+            (self.ids[at], self.received[at]) = (call, received);
         } else {
-            self.ids.push(id);
+            self.ids.push(call);
             self.received.push(received);
             self.calls += 1;
         }
-        for (column, value) in self.columns.iter_mut().zip(measure::values(span)) {
+        for (column, &value) in self.columns.iter_mut().zip(values) {
             if value > 0 || column.is_some() {
                 column.get_or_insert_with(|| Box::new([0; History::CALLS]))[at] = value;
             }

@@ -20,15 +20,18 @@ pub(super) struct Key<'a> {
 impl<'a> Key<'a> {
     /// What a span is alike to; `None` = it is no call, nor work of a known kind.
     pub(super) fn of(span: &'a Span) -> Option<Self> {
-        let kind = span.kind.filter(|&kind| kind != Kind::Startup)?;
-        let dependency = span.dependency.as_deref()?;
         let size = span.call.as_ref().map_or(0, |call| match call.bytes.sent {
             // An unanswered call has no token count, so that bytes compare more calls than tokens do.
             0 => call.tokens.input.unwrap_or(0),
             sent => sent,
         });
+        Self::new(span.kind?, span.dependency.as_deref()?, &span.operation, size)
+    }
+
+    /// What a call of this size is alike to; start-up is alike to nothing.
+    pub(super) fn new(kind: Kind, dependency: &'a str, operation: &'a str, size: u64) -> Option<Self> {
         let class = if size == 0 { 0 } else { 1 + size.ilog2() / 2 };
-        Some(Self { kind, dependency, operation: &span.operation, class: class as u8 })
+        (kind != Kind::Startup).then_some(Self { kind, dependency, operation, class: class as u8 })
     }
 
     /// The size classes near enough to compare with where the very class has too few: itself and those next to it. Never further,
@@ -58,16 +61,25 @@ pub(super) fn value(span: &Span, measure: usize) -> Nanos {
 
 /// Every measure of a call at once: what [`value`] says of each.
 pub(super) fn values(span: &Span) -> [Nanos; MEASURES] {
-    let mut values = [0; MEASURES];
     let Some(call) = &span.call else {
+        let mut values = [0; MEASURES];
         for measure in [Phase::Wait as usize, Phase::Own as usize, WHOLE] {
             values[measure] = length(span);
         }
         return values;
     };
-    for part in call.timeline.stretches() {
-        values[part.phase as usize] += part.end - part.start;
-        values[WHOLE] += if part.phase.is_callers() { 0 } else { part.end - part.start };
+    summed(call.timeline.stretches().map(|part| (part.phase, part.end - part.start)))
+}
+
+/// Every measure of a call with these phases.
+pub(super) fn summed(phases: impl Iterator<Item = (Phase, Nanos)>) -> [Nanos; MEASURES] {
+    let mut values: [Nanos; MEASURES] = [0; MEASURES];
+    let mut add = |measure: usize, time| values[measure] = values[measure].saturating_add(time);
+    for (phase, time) in phases {
+        add(phase as usize, time);
+        if !phase.is_callers() {
+            add(WHOLE, time);
+        }
     }
     values
 }

@@ -1,6 +1,8 @@
 //! A verdict in one sentence.
 
-use super::cause::{Case, errno_name};
+use super::account::Row;
+use super::cause::{Case, ended_in, errno_name};
+use super::ending::Ending;
 use super::verdict::Basis;
 use crate::model::human::human_duration;
 use crate::model::{Call, Cause, Component, FailedBy, Kind, Nanos, Outcome, Phase, Verdict};
@@ -78,7 +80,7 @@ fn failure(who: &str, call: &Call, phase: Phase, case: &Case<'_>, verdict: &Verd
 }
 
 fn caller(kind: Option<Kind>, phase: Phase, case: &Case<'_>, took: &str, total: &str) -> String {
-    let detail = case.row.and_then(|row| row.blockers.first()).map(|(blocker, _)| blocker.detail());
+    let detail = case.row.and_then(Row::detail);
     let detail = detail.map_or(String::new(), |detail| format!(": {detail}"));
     let all = case.account.own();
     // Why it is to blame, where it is so by the sum alone.
@@ -88,9 +90,19 @@ fn caller(kind: Option<Kind>, phase: Phase, case: &Case<'_>, took: &str, total: 
         String::new()
     };
     match (kind, phase) {
+        (Some(Kind::Startup), _) if case.culprit.basis == Basis::Failure => aborted(case, total),
         (Some(Kind::Startup), _) => format!("Start-up took {took} of the {total}{rest}{detail}."),
         (_, Phase::Stall) => format!("The program was blocked for {took} of the {total}{rest}{detail}."),
         _ => format!("The program's own time was {took} of the {total}{rest}{detail}."),
+    }
+}
+
+/// A start-up that did not come to its end.
+fn aborted(case: &Case<'_>, total: &str) -> String {
+    let what = if Ending::of(case.account.run).stopped { "was given up" } else { "failed" };
+    match ended_in(case) {
+        Some(part) => format!("Start-up {what} after {total}, in {part}."),
+        None => format!("Start-up {what} after {total}."),
     }
 }
 

@@ -24,6 +24,7 @@ use super::cause::{self, Case};
 use super::ending::Ending;
 use super::failure;
 use super::history::History;
+use super::rules;
 use super::sentence;
 use crate::model::{
     BlameRow, Call, Component, Confidence, FailedBy, Kind, Losses, Nanos, Outcome, Phase, RaisedAt, Run, Span, StallCause,
@@ -58,7 +59,7 @@ pub fn judge_with(run: &Run, losses: &Losses, history: &History) -> Judgement {
     let account = Account::of(run, history);
     let ending = Ending::of(run);
     let Ending { late, stopped, broke, .. } = ending;
-    let failed = failure::last_unrecovered(run, late || broke.is_some() || stopped, ending.from_outside());
+    let failed = failure::last_unrecovered(run, late || broke.is_some() || stopped, ending.is_from_outside());
     let outcome = match broke {
         _ if late => Outcome::Timeout,
         _ if stopped => Outcome::Cancelled,
@@ -66,8 +67,10 @@ pub fn judge_with(run: &Run, losses: &Losses, history: &History) -> Judgement {
         None => Outcome::Ok,
     };
     let stopped = stopped && !late;
+    let aborted = if failed.is_none() && !late && (stopped || broke.is_some()) { aborted_startup(&account) } else { None };
     let culprit = match failed {
         _ if late => spent(&account),
+        _ if aborted.is_some() => aborted,
         _ if stopped => interrupted(&account),
         Some(hop) => ended_by(&account, hop),
         None if broke.is_some() => None,
@@ -222,6 +225,22 @@ pub(super) fn failed_in(span: &Span) -> Phase {
     }
 }
 
+/// A start-up that was given up, or failed for a reason of its own: told with the part that was going on then.
+fn aborted_startup(account: &Account<'_>) -> Option<Culprit> {
+    /// Parts end as the start-up is given up, the inner ones first.
+    const AT_ONCE: Nanos = 5_000_000;
+    let run = account.run;
+    run.spans.first().filter(|root| root.kind == Some(Kind::Startup))?;
+    let horizon = run.horizon();
+    let going_on = |span: &Span| rules::names_a_start_up_phase(span) && span.end_or(horizon).saturating_add(AT_ONCE) >= horizon;
+    let parts = run.spans.iter().enumerate().skip(1).filter(|(_, span)| going_on(span));
+    let last = parts.max_by_key(|(_, span)| (span.is_open(), span.start, span.id));
+    let longest = account.rows.iter().find(|row| row.kind == Some(Kind::Startup));
+    let phase = longest.map_or(Phase::Own, |row| row.phase);
+    let component = Component { kind: Some(Kind::Startup), dependency: None, phase };
+    Some(Culprit { component, basis: Basis::Failure, hop: last.map(|(index, _)| index as u32) })
+}
+
 /// What a run that the user stopped was waiting for: only what stands out, since stopping is no failure.
 fn interrupted(account: &Account<'_>) -> Option<Culprit> {
     const LONG: Nanos = 1_000_000_000;
@@ -305,18 +324,18 @@ fn verdict(account: &Account<'_>, culprit: &Culprit, failed: Option<u32>, losses
     let time = row.map_or(0, |row| row.time);
     let usual = culprit.hop.and_then(|hop| account.baselines.usual(hop, Some(culprit.component.phase)));
     let case = Case { account, culprit, row, span: culprit.hop.map(|hop| account.span(hop)), usual };
-    let cause = cause::of(&case);
+    let rule = rules::of(&case);
     let mut verdict = Verdict {
         component: culprit.component.clone(),
-        cause,
+        cause: rule.map(|rule| rule.cause),
         time,
         share: account.share(time),
         usual: usual.map(|usual| usual.median),
         confidence: confidence(account, culprit, losses),
         raised_at: failed.and_then(|hop| raised_at(account.run, culprit, account.span(hop))),
-        evidence: cause::evidence(&case, cause),
+        evidence: cause::evidence(&case, rule),
         sentence: String::new(),
-        remedy: cause.and_then(|cause| cause::remedy(&case, cause)),
+        remedy: rule.map(|rule| cause::remedy(&case, rule)),
     };
     verdict.sentence = sentence::of(&case, &verdict);
     verdict

@@ -1,3 +1,10 @@
 //! Sinks: what leaves hopwatch, rendered from the model alone.
 
+pub(crate) mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
+#[cfg(feature = "prometheus")]
+pub(crate) mod prometheus;
 pub mod report;
+#[cfg(feature = "prometheus")]
+pub(crate) mod serve;

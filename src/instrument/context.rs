@@ -38,6 +38,26 @@ pub(crate) struct Place {
     pub(crate) deadline: Option<Nanos>,
 }
 
+impl Place {
+    /// The open record; `None` at a run's root.
+    pub(crate) fn key(&self) -> Option<Key> {
+        Some(Key { slot: self.slot?, id: self.id })
+    }
+
+    /// The hop here is in `phase` from now on; says the phase it was in. `None` where no hop is open whose phases are told this way.
+    pub(crate) fn turn(&self, phase: Phase, now: Nanos) -> Option<Phase> {
+        let turned = self.log.edit(self.key()?, |record| {
+            let told = record.is_hop && record.more.as_ref().is_none_or(|more| more.live.is_none());
+            told.then(|| {
+                let before = record.phase;
+                record.turn(phase, now);
+                before
+            })
+        });
+        turned.flatten()
+    }
+}
+
 thread_local! {
     static CURRENT: Cell<Context> = const { Cell::new(Context { place: None, outer: None }) };
 }

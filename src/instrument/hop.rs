@@ -9,6 +9,7 @@ use super::stall::{self, Blocked};
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One dependency as a service calls it: times each call.
 ///
@@ -87,7 +88,11 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn begin(self) -> OpenHop {
-        OpenHop::begin(self.shard, self.subject, Phase::Wait)
+        self.begin_in(Phase::Wait)
+    }
+
+    pub(crate) fn begin_in(self, phase: Phase) -> OpenHop {
+        OpenHop::begin(self.shard, self.subject, phase)
     }
 }
 
@@ -222,7 +227,14 @@ impl OpenHop {
         self.read = Some(now);
     }
 
-    /// It got a piece, without changing its phase. Does nothing unless the caller was blocked lately.
+    /// From `at` on the call is in `phase`.
+    pub(crate) fn turn(&mut self, phase: Phase, at: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.turn(phase, at));
+        }
+    }
+
+    /// It got a piece right after the caller was blocked, without changing its phase.
     pub(crate) fn moved(&mut self, at: Nanos) {
         if let Some((log, key)) = self.key() {
             log.edit(key, |record| record.moved(at));
@@ -296,16 +308,20 @@ impl OpenHop {
     }
 
     /// How a call ends that nobody ended.
-    pub(crate) fn dropped() -> Ending {
+    pub(crate) fn dropped(&self) -> Ending {
+        let is_late = || self.context.remaining().is_some_and(|left| left < SLACK);
         if std::thread::panicking() {
             Ending::panicked()
-        } else if cutting() {
+        } else if cutting() || is_late() {
             Ending::cut()
         } else {
             Ending::cancelled()
         }
     }
 }
+
+/// Timers count in milliseconds: who is dropped so soon before its deadline is dropped by it.
+pub(crate) const SLACK: Duration = Duration::from_millis(2);
 
 /// Ends a call whose work unwinds, since whoever catches the panic drops the call when nothing tells of it any more.
 struct OnUnwind<'a> {
@@ -344,7 +360,7 @@ fn cutting() -> bool {
 impl Drop for OpenHop {
     fn drop(&mut self) {
         if self.recorded {
-            self.finish_live(Self::dropped());
+            self.finish_live(self.dropped());
         }
     }
 }

@@ -4,9 +4,13 @@ pub mod context;
 pub mod ending;
 pub mod failure;
 pub mod future;
+pub mod gate;
 pub mod hop;
+pub mod pool;
+pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+pub mod stream;
 
 #[cfg(feature = "reqwest")]
 pub(crate) mod answer;

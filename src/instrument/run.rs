@@ -3,10 +3,11 @@
 use super::context::{Context, Place};
 use super::ending::Ending;
 use super::hop::cut;
+use super::propagate::Remote;
 use super::recorder::{Beginning, Key, Log, Recorder, RunFacts, Subject, run_of, subtree};
 use super::{clock, ids, span, stall};
 use crate::attribution::Judgement;
-use crate::model::{Kind, Name, Nanos, Outcome, Phase, Role, Run, SpanId, TraceId};
+use crate::model::{Kind, Name, Nanos, Outcome, Phase, Role, Run};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -20,8 +21,10 @@ use tokio::time::Sleep;
 pub(crate) struct RunStart {
     pub(crate) name: Name,
     pub(crate) deadline: Option<Duration>,
-    /// The caller's trace and span, where it told them.
-    pub(crate) caller: Option<(TraceId, SpanId)>,
+    /// What the caller told, where it is another process. Means nothing to a run inside another.
+    pub(crate) caller: Remote,
+    /// It answers somebody else's request.
+    pub(crate) is_served: bool,
     pub(crate) role: Role,
     pub(crate) kind: Option<Kind>,
     /// When it began; `None` = now.
@@ -32,7 +35,7 @@ impl RunStart {
     pub(crate) fn new(name: &str) -> Self {
         let name = crate::model::redact::name(name);
         let name = if name.is_empty() { "unknown".into() } else { name.into() };
-        Self { name, deadline: None, caller: None, role: Role::Server, kind: None, at: None }
+        Self { name, deadline: None, caller: Remote::default(), is_served: false, role: Role::Server, kind: None, at: None }
     }
 }
 
@@ -70,12 +73,15 @@ impl OpenRun {
     }
 
     fn begin_in(recorder: &Arc<Recorder>, start: RunStart, around: &Context) -> Self {
-        let RunStart { name, deadline, caller, role, kind, at } = start;
+        let RunStart { name, deadline, caller, is_served, role, kind, at } = start;
         let shared = &recorder.shared;
         let at = at.unwrap_or_else(|| shared.clock.now());
         let allowed = deadline.map(clock::nanos);
-        let span = span::of_run(&name);
         let inside = around.place_for(shared).filter(|place| place.log.run.is_some());
+        let span = span::of_run(&name, is_served);
+        if inside.is_none() {
+            span::adopt(&span, &caller);
+        }
         let until = [allowed.map(|allowed| at.saturating_add(allowed)), inside.and_then(|place| place.deadline)];
         let until = until.into_iter().flatten().min();
         let place = match inside {
@@ -95,8 +101,8 @@ impl OpenRun {
             }
             None => {
                 let id = ids::span_id();
-                let (trace, parent) = caller.map_or_else(|| (ids::trace_id(), None), |(trace, span)| (trace, Some(span)));
-                let facts = RunFacts { name: name.clone(), id, trace, parent, start: at, deadline: allowed, role, kind };
+                let trace = caller.trace_id().or_else(|| span::trace_of(&span)).unwrap_or_else(ids::trace_id);
+                let facts = RunFacts { name: name.clone(), id, trace, caller, start: at, deadline: allowed, role, kind };
                 recorder.begin_run(facts).map(|log| Place { log, slot: None, id, root: id, deadline: until })
             }
         };
@@ -193,7 +199,12 @@ impl Drop for OnUnwind<'_> {
 impl Drop for OpenRun {
     fn drop(&mut self) {
         if self.place.is_some() {
-            self.finish(if std::thread::panicking() { Ending::panicked() } else { Ending::cancelled() });
+            let is_late = self.context.remaining().is_some_and(|left| left < super::hop::SLACK);
+            self.finish(match () {
+                () if std::thread::panicking() => Ending::panicked(),
+                () if is_late => Ending::cut(),
+                () => Ending::cancelled(),
+            });
         }
     }
 }

@@ -4,8 +4,9 @@
 //! the end of a span, so that it is entered once more when the hop ends (`stack.md` of the references, measured).
 
 use super::ending::Ending;
+use super::propagate::Remote;
 use super::recorder::Subject;
-use crate::model::{Call, Kind, Outcome, Phase, millis};
+use crate::model::{Call, Kind, Outcome, Phase, TraceId, millis};
 use tracing::field::Empty;
 
 /// The span of a hop; disabled when nobody listens.
@@ -65,16 +66,36 @@ const fn field(phase: Phase) -> &'static str {
     }
 }
 
-/// The span of a run.
-pub(crate) fn of_run(name: &str) -> tracing::Span {
+/// The span of a run; of one that answers a request where `is_served`.
+pub(crate) fn of_run(name: &str, is_served: bool) -> tracing::Span {
     tracing::info_span!(
         target: "hopwatch",
         "run",
         otel.name = name,
+        otel.kind = if is_served { "server" } else { "internal" },
         otel.status_code = Empty,
         hopwatch.outcome = Empty,
         error.r#type = Empty,
     )
+}
+
+/// Makes a run's span a child of its remote caller, where something keeps OpenTelemetry spans.
+pub(crate) fn adopt(span: &tracing::Span, caller: &Remote) {
+    #[cfg(feature = "tracing-opentelemetry")]
+    super::propagate::adopt(span, caller);
+    #[cfg(not(feature = "tracing-opentelemetry"))]
+    let _ = (span, caller);
+}
+
+/// The trace that something else keeps a span in.
+pub(crate) fn trace_of(span: &tracing::Span) -> Option<TraceId> {
+    #[cfg(feature = "tracing-opentelemetry")]
+    return super::propagate::trace_of(span);
+    #[cfg(not(feature = "tracing-opentelemetry"))]
+    {
+        let _ = span;
+        None
+    }
 }
 
 /// Tells the span of a hop its phases and what is known of the call.

@@ -6,9 +6,12 @@
 //! Times are [`Nanos`]: nanoseconds since the Unix epoch for instants, nanoseconds for durations. A source anchors its
 //! monotonic clock to the epoch once ([`clock::Anchor`]), so that differences stay exact.
 
+pub mod attributes;
 pub mod clock;
 pub mod finding;
+pub mod gate;
 pub mod human;
+pub mod names;
 pub mod naming;
 pub mod redact;
 pub mod run;
@@ -20,6 +23,8 @@ pub mod words;
 use std::sync::Arc;
 
 pub use finding::{Finding, Source};
+pub use gate::GateSample;
+pub use gate::GateSample;
 pub use naming::{Naming, Peer};
 pub use run::{ConnectionFact, ContextFact, Exit, ImportFact, Losses, Run, Stall};
 pub use span::{Attempt, Bytes, Call, Client, Role, Span, SpanId, Tokens, TraceId};

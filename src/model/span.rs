@@ -96,6 +96,12 @@ impl Span {
         self.end.is_none()
     }
 
+    /// Whether it is a call to a dependency. A wait at a gate has phases too, but calls nobody.
+    #[must_use]
+    pub fn is_hop(&self) -> bool {
+        self.call.is_some() && (self.role == Role::Client || self.kind.is_some())
+    }
+
     /// When it ended. An open one lasts as far as it was seen: its process may be gone long before `horizon`, to which it
     /// reaches where nothing tells. Never before the start.
     #[must_use]
@@ -128,6 +134,8 @@ pub struct Call {
     pub model: Option<Name>,
     /// Whether the answer was a stream; `None` = not known.
     pub stream: Option<bool>,
+    /// The longest time between two pieces of a streamed answer for which its consumer had to wait; `None` = not measured, or no two.
+    pub gap: Option<Nanos>,
     /// Tokens, where the answer told.
     pub tokens: Tokens,
     /// Bytes on the wire (above TLS where plaintext is seen), all attempts.
@@ -190,6 +198,7 @@ impl Call {
             attempts: vec![attempt],
             model: None,
             stream: None,
+            gap: None,
             tokens: Tokens::default(),
             bytes: Bytes::default(),
             client: Client::default(),

@@ -1,5 +1,6 @@
 //! The library's handle: doors, drain, report and exports tied together.
 
+mod doors;
 mod drain;
 mod error;
 mod store;
@@ -14,6 +15,7 @@ use crate::export::report::{self, Report};
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
 use crate::instrument::hop::Hop;
+use crate::instrument::propagate::Remote;
 use crate::instrument::recorder::{DrainRef, Recorder};
 use crate::instrument::run::{RunStart, Scoped};
 use crate::instrument::stall::heartbeat;
@@ -113,7 +115,6 @@ impl Hopwatch {
     /// Sets the client's resolver to one that asks the system as the default does; a resolver or a TLS configuration of your own goes
     /// through [`instrument::reqwest`](crate::instrument::reqwest).
     #[cfg(feature = "reqwest")]
-    #[must_use]
     pub fn reqwest(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         crate::instrument::reqwest::watch(builder)
     }
@@ -198,6 +199,20 @@ impl Scope {
     /// How long it may take [default: as long as it takes].
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.start.deadline = Some(deadline);
+        self
+    }
+
+    /// Who called, when that is another process: `caller(request.headers())`. The run belongs to its trace, and what it wants passed on
+    /// (`tracestate`, `baggage`) goes with the calls of the run that carry trace context. Means nothing to a run inside another, which
+    /// is of the other's trace.
+    pub fn caller(mut self, caller: impl Into<Remote>) -> Self {
+        self.start.caller.called_by(caller.into());
+        self
+    }
+
+    /// Adds to the baggage that calls of the run pass on; see [`Remote::set_baggage`] for what it takes.
+    pub fn baggage(mut self, key: &str, value: &str) -> Self {
+        self.start.caller.set_baggage(key, value);
         self
     }
 

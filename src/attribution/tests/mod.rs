@@ -3,10 +3,13 @@
 mod any_input;
 mod culprit;
 mod ending;
+mod exceeded;
 mod findings;
 mod healthy;
 mod history;
 mod path;
+mod rules;
+mod startup;
 mod time;
 
 use crate::model::{

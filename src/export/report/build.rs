@@ -119,7 +119,7 @@ fn hop_around(span: &Span, by_id: &BTreeMap<SpanId, &Span>) -> Option<SpanId> {
     // Bounded, since senders may tell circles.
     for _ in 0..by_id.len() {
         let around = by_id.get(&parent?)?;
-        if around.call.is_some() {
+        if around.is_hop() {
             return Some(around.id);
         }
         parent = around.parent;
@@ -128,7 +128,7 @@ fn hop_around(span: &Span, by_id: &BTreeMap<SpanId, &Span>) -> Option<SpanId> {
 }
 
 fn hop_report(run: &Run, span: &Span, by_id: &BTreeMap<SpanId, &Span>) -> Option<HopReport> {
-    let call = span.call.as_deref()?;
+    let call = span.call.as_deref().filter(|_| span.is_hop())?;
     Some(HopReport {
         id: span.id.to_string(),
         parent_id: hop_around(span, by_id).map(|parent| parent.to_string()),
@@ -200,7 +200,7 @@ fn phase_times(timeline: &Timeline, origin: Origin) -> PhaseTimes {
 
 fn dependencies<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<DependencyReport> {
     let mut grouped: BTreeMap<(Kind, &str), Vec<&Call>> = BTreeMap::new();
-    for span in runs.flat_map(|run| &run.spans) {
+    for span in runs.flat_map(|run| &run.spans).filter(|span| span.is_hop()) {
         if let (Some(call), Some(dependency)) = (span.call.as_deref(), span.dependency.as_deref()) {
             grouped.entry((span.kind.unwrap_or(Kind::Http), dependency)).or_default().push(call);
         }

@@ -45,6 +45,7 @@ pub(super) struct Judged {
 
 /// Where in a call an error arose, as far as its types tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "reqwest"), expect(dead_code, reason = "the bare library knows fewer errors"))]
 pub(super) enum Place {
     /// Not known.
     #[default]

@@ -25,7 +25,6 @@ pub(crate) enum Reason {
 
 impl LookupError {
     /// With the system's code and its text for it.
-    #[cfg_attr(not(all(unix, feature = "reqwest")), expect(dead_code, reason = "made by the resolver of one door"))]
     pub(crate) fn new(code: i32, reason: Reason, text: impl Into<Box<str>>) -> Self {
         Self { code, reason, text: text.into() }
     }

@@ -7,6 +7,7 @@
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 mod http;
 mod judge;
+#[cfg(all(unix, feature = "reqwest"))]
 mod lookup;
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -21,6 +22,7 @@ use std::error::Error;
 use std::io;
 
 use judge::Evidence;
+#[cfg(all(unix, feature = "reqwest"))]
 pub use lookup::LookupError;
 #[cfg(all(unix, feature = "reqwest"))]
 pub(crate) use lookup::Reason;
@@ -48,8 +50,8 @@ pub struct Failure {
 
 /// Says what an error means by looking at it and its sources.
 ///
-/// Known are `std::io::Error`, tokio's `Elapsed` and [`LookupError`]; with the feature `reqwest` also the errors of reqwest,
-/// hyper, hyper-util, h2 and rustls; with `tower` those of hyper and h2. Anything else is [`Outcome::Error`].
+/// Known are `std::io::Error` and tokio's `Elapsed`; with the feature `reqwest` also the errors of reqwest, hyper, hyper-util, h2 and
+/// rustls, and the look-ups of our own resolver; with `tower` those of hyper and h2. Anything else is [`Outcome::Error`].
 ///
 /// Allocates the code's name. Never panics.
 #[must_use]
@@ -87,6 +89,7 @@ fn gather(error: &(dyn Error + 'static)) -> Evidence {
     let mut evidence = Evidence::default();
     for error in chain(error) {
         system::see(error, &mut evidence);
+        #[cfg(all(unix, feature = "reqwest"))]
         lookup::see(error, &mut evidence);
         #[cfg(any(feature = "reqwest", feature = "tower"))]
         http::see(error, &mut evidence);
@@ -141,6 +144,7 @@ fn as_error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     any_of!(
         io::Error,
         tokio::time::error::Elapsed,
+        #[cfg(all(unix, feature = "reqwest"))]
         LookupError,
         #[cfg(feature = "reqwest")]
         ::reqwest::Error,

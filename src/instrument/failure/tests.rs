@@ -92,6 +92,7 @@ fn a_chain_that_leads_back_to_itself_ends() {
     assert_eq!(chain(&Round).count(), DEPTH_MAX);
 }
 
+#[cfg(all(unix, feature = "reqwest"))]
 #[test]
 fn a_failed_lookup_tells_no_name_from_no_server() {
     for (reason, code) in [

@@ -3,6 +3,7 @@
 use super::record::{Record, SubjectId};
 use super::shared::Shared;
 use crate::instrument::ending::Ending;
+use crate::instrument::propagate::Remote;
 use crate::instrument::stall::Blocked;
 use crate::instrument::stall::poll::{self, Long, Poll};
 use crate::instrument::stall::runtime::{self, same};
@@ -42,8 +43,8 @@ pub(crate) struct RunFacts {
     /// Its root span.
     pub(crate) id: SpanId,
     pub(crate) trace: TraceId,
-    /// The caller's span, in another process or in none of ours.
-    pub(crate) parent: Option<SpanId>,
+    /// The caller in another process.
+    pub(crate) caller: Remote,
     pub(crate) start: Nanos,
     pub(crate) deadline: Option<Nanos>,
     /// What it is: a served request, start-up, or any work.

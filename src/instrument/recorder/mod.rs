@@ -37,6 +37,8 @@ pub(crate) struct Recorder {
     pub(crate) shared: Arc<Shared>,
     shards: Box<[Arc<Log>]>,
     runs: Mutex<Runs>,
+    /// Gates that are told of.
+    pub(crate) gates: Mutex<Vec<Arc<crate::instrument::gate::Inner>>>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +71,7 @@ impl Recorder {
             shards: (0..shards).map(|_| Arc::new(Log::new(Arc::clone(&shared), None))).collect(),
             shared,
             runs: Mutex::default(),
+            gates: Mutex::default(),
         }
     }
 

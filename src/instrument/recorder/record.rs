@@ -194,7 +194,8 @@ impl Record {
             start: self.start,
             end: (!self.is_open()).then_some(self.end),
             inferred: false,
-            call: (subject.role == Role::Client).then(|| Box::new(self.whole_call(now))),
+            // A wait at a gate is a call to nobody that has its phase.
+            call: (subject.role == Role::Client || self.phase == Phase::Gate).then(|| Box::new(self.whole_call(now))),
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) fn run_of(log: &Log, now: Nanos) -> Option<Run> {
         role: facts.role,
         kind: facts.kind,
         id: facts.id,
-        parent: facts.parent,
+        parent: facts.caller.span_id(),
         ..Span::new(
             0,
             None,

@@ -103,6 +103,11 @@ impl Shared {
         }
     }
 
+    /// A name that was left out.
+    pub(crate) fn count_odd_name(&self) {
+        self.odd_names.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A subject by its id.
     pub(crate) fn named(&self, id: SubjectId) -> Arc<Subject> {
         let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);

@@ -46,13 +46,11 @@ use reqwest::dns::Resolve;
 /// resolver that was set before is replaced, since it cannot be read back: use [`watch_with`] then. Everything else stays as it is.
 ///
 /// Costs under 2 microseconds a call, nothing on a reused connection.
-#[must_use]
 pub fn watch(builder: ClientBuilder) -> ClientBuilder {
     watch_with(builder, SystemResolver)
 }
 
 /// The same with a resolver of your own, which is asked as before.
-#[must_use]
 pub fn watch_with(builder: ClientBuilder, resolver: impl Resolve + 'static) -> ClientBuilder {
     builder.connector_layer(ConnectorLayer).dns_resolver(Resolver::new(resolver))
 }

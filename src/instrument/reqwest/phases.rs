@@ -33,7 +33,9 @@ pub(super) fn timeline(course: &Course<'_>, start: Nanos, now: Nanos, at: impl F
             timeline.push(Phase::Wait, at(marks.start).min(until));
         }
         let is_last = index + 1 == course.connects.len();
-        connect(&mut timeline, marks, course.failed.filter(|_| is_last), until, &at);
+        // Nothing comes after a last connect that failed: what is left belongs to it.
+        let end = marks.end.filter(|&(_, open)| open || !is_last || course.head.is_some());
+        connect(&mut timeline, &Marks { end, ..*marks }, course.failed.filter(|_| is_last), until, &at);
     }
     // Without a connect that could be seen, an error alone tells that there was one.
     let set_up = course

@@ -1,6 +1,6 @@
 //! The resolver: times look-ups, and keeps the reason of those that fail.
 
-use super::connecting::{CONNECTING, Connecting};
+use super::connecting::CONNECTING;
 use super::lookup;
 use reqwest::dns::{Name, Resolve, Resolving};
 use std::sync::Arc;
@@ -32,9 +32,9 @@ impl<R: Resolve + 'static> Resolve for Resolver<R> {
         connecting.lookup();
         let resolving = self.inner.resolve(name);
         Box::pin(async move {
-            let end = Resolved(connecting);
             let addresses = resolving.await;
-            drop(end);
+            // One that is dropped stays where it was.
+            connecting.resolved();
             addresses
         })
     }
@@ -43,14 +43,5 @@ impl<R: Resolve + 'static> Resolve for Resolver<R> {
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
         lookup::resolve(name)
-    }
-}
-
-/// Marks the end of a look-up that came to one. One that is dropped stays where it was.
-struct Resolved(Arc<Connecting>);
-
-impl Drop for Resolved {
-    fn drop(&mut self) {
-        self.0.resolved();
     }
 }

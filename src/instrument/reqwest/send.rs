@@ -157,7 +157,7 @@ impl Open {
 
     /// How it ends when it is dropped now.
     pub(super) fn dropped(&self) -> Option<Ending> {
-        self.open.as_ref().map(|_| OpenHop::dropped())
+        self.open.as_ref().map(OpenHop::dropped)
     }
 
     fn failed<E: 'static>(&mut self, error: &E) {
