@@ -309,14 +309,19 @@ impl OpenHop {
 
     /// How a call ends that nobody ended.
     pub(crate) fn dropped(&self) -> Ending {
-        let is_late = || self.context.remaining().is_some_and(|left| left < SLACK);
-        if std::thread::panicking() {
-            Ending::panicked()
-        } else if cutting() || is_late() {
-            Ending::cut()
-        } else {
-            Ending::cancelled()
-        }
+        dropped_in(&self.context)
+    }
+}
+
+/// How work ends that is dropped, where it belongs to `context`.
+pub(crate) fn dropped_in(context: &Context) -> Ending {
+    let is_late = || context.remaining().is_some_and(|left| left < SLACK);
+    if std::thread::panicking() {
+        Ending::panicked()
+    } else if cutting() || is_late() {
+        Ending::cut()
+    } else {
+        Ending::cancelled()
     }
 }
 

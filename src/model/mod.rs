@@ -24,7 +24,6 @@ use std::sync::Arc;
 
 pub use finding::{Finding, Source};
 pub use gate::GateSample;
-pub use gate::GateSample;
 pub use naming::{Naming, Peer};
 pub use run::{ConnectionFact, ContextFact, Exit, ImportFact, Losses, Run, Stall};
 pub use span::{Attempt, Bytes, Call, Client, Role, Span, SpanId, Tokens, TraceId};

@@ -25,7 +25,7 @@ pub(crate) use state::Inner;
 use super::context::{Context, Place};
 use super::ending::Ending;
 use super::failure;
-use super::hop::OpenHop;
+use super::hop::dropped_in;
 use super::recorder::{Beginning, Key, Recorder};
 use crate::model::{Nanos, Phase};
 use permit::OnDrop;
@@ -194,7 +194,7 @@ impl Drop for Waiting<'_> {
             state.queue -= 1;
             state.abandoned += 1;
             drop(state);
-            self.shown.end(inner.shared.clock.now(), OpenHop::dropped());
+            self.shown.end(inner.shared.clock.now(), Context::with_current(dropped_in));
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::adapt::Sample;
 use super::state::Inner;
+use crate::instrument::context::Context as Belonging;
 use crate::instrument::ending::Ending;
-use crate::instrument::hop::OpenHop;
+use crate::instrument::hop::dropped_in;
 use crate::model::{Nanos, Outcome};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
@@ -70,7 +71,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.token.is_some() {
-            let ending = OpenHop::dropped();
+            let ending = Belonging::with_current(dropped_in);
             let overloaded = match (ending.outcome, self.on_drop) {
                 (Outcome::Timeout, _) => Some(true),
                 (Outcome::Cancelled, OnDrop::Done) => Some(false),
