@@ -170,7 +170,8 @@ impl Drop for Streaming {
         if let (Some(given), None, Some(now)) = (self.given, self.asked, open.now()) {
             open.own(given, now);
         }
-        self.end(OpenHop::dropped());
+        let ending = open.dropped();
+        self.end(ending);
     }
 }
 

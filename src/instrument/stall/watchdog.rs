@@ -5,7 +5,7 @@
 
 use super::{TICK, thread};
 use crate::model::{StallCause, clock};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::Thread;
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ pub(super) struct Slot {
     /// Odd while it is under way; changes with every step that it makes. Written by one thread at a time.
     step: AtomicU64,
     /// The thread that it is on; 0 = not known.
-    tid: AtomicU32,
+    tid: u32,
     /// Ticks that it may stay in one step.
     patience: u32,
     seen: Mutex<Seen>,
@@ -78,12 +78,8 @@ fn wake() {
 impl Slot {
     /// A slot that the watchdog looks at until it is dropped.
     pub(super) fn register(patience: u32) -> Arc<Self> {
-        let slot = Arc::new(Self {
-            step: AtomicU64::new(0),
-            tid: AtomicU32::new(thread::own_id().unwrap_or(0)),
-            patience,
-            seen: Mutex::default(),
-        });
+        let slot =
+            Arc::new(Self { step: AtomicU64::new(0), tid: thread::own_id().unwrap_or(0), patience, seen: Mutex::default() });
         let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|slot| slot.strong_count() > 0);
         slots.push(Arc::downgrade(&slot));
@@ -95,11 +91,6 @@ impl Slot {
         let step = self.step.load(Ordering::Relaxed);
         let next = step.wrapping_add(1);
         self.step.store(next.wrapping_add(u64::from((next & 1 == 1) != under_way)), Ordering::Relaxed);
-    }
-
-    /// It goes on on this thread.
-    pub(super) fn moved(&self) {
-        self.tid.store(thread::own_id().unwrap_or(0), Ordering::Relaxed);
     }
 
     /// What its thread did most between two instants of the step that it is in, or of the last one that took long.
@@ -128,13 +119,12 @@ impl Slot {
             return moved;
         }
         seen.ticks = seen.ticks.saturating_add(1);
-        let tid = self.tid.load(Ordering::Relaxed);
-        if seen.ticks > self.patience && tid != 0 {
+        if seen.ticks > self.patience && self.tid != 0 {
             // The first look of a step makes room; until then what was seen of the last one may still be asked for.
             if seen.ticks == self.patience + 1 {
                 seen.doing.clear();
             }
-            seen.saw(thread::look(tid), now);
+            seen.saw(thread::look(self.tid), now);
         }
         true
     }
