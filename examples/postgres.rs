@@ -2,7 +2,7 @@
 //!
 //! Uses the server of HOPWATCH_POSTGRES_URL, else one of its own (`tests/parts/postgres`), else says that it is skipped.
 
-use deadpool_postgres::{Manager, Pool, PoolError, Runtime, TimeoutType};
+use deadpool_postgres::{Manager, Pool, PoolError, Runtime, TimeoutType, Timeouts};
 use hopwatch::{Ending, Hopwatch, Kind, Outcome};
 use std::error::Error;
 use std::process::{Command, ExitCode};
@@ -23,27 +23,27 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 async fn orders(url: &str) -> Result<(), Box<dyn Error>> {
     let watch = Hopwatch::builder().service("example").build()?;
     let db = watch.hop(Kind::Retrieval, "postgres").operation("orders");
-    let wait = Some(Duration::from_millis(600));
-    let pool =
-        Pool::builder(Manager::new(url.parse()?, NoTls)).max_size(1).runtime(Runtime::Tokio1).wait_timeout(wait).build()?;
-    let query = async |sql: &str| {
+    let pool = Pool::builder(Manager::new(url.parse()?, NoTls)).max_size(1).runtime(Runtime::Tokio1).build()?;
+    let query = async |sql: &str, patience: u64| {
+        let timeouts = Timeouts { wait: Some(Duration::from_millis(patience)), ..Timeouts::default() };
         let gave_up = |error: &PoolError| matches!(error, PoolError::Timeout(TimeoutType::Wait));
-        let checkout = db.checkout(pool.get()).failing(|error| gave_up(error).then(Ending::timed_out));
+        let checkout = db.checkout(pool.timeout_get(&timeouts)).failing(|error| gave_up(error).then(Ending::timed_out));
         let (client, call) = checkout.await?;
         let row = call.query(client.query_one(sql, &[])).await?;
         Ok::<i32, Box<dyn Error>>(row.get(0))
     };
 
     // Two queries and one connection: the second waits for it as long as the first takes.
-    let both = watch.scope("both").run(async { tokio::join!(query("select 1 from pg_sleep(0.2)"), query("select 2")) });
+    let both =
+        watch.scope("both").run(async { tokio::join!(query("select 1 from pg_sleep(0.2)", 9_000), query("select 2", 9_000)) });
     let (first, second) = both.await?;
     assert_eq!((first?, second?), (1, 2));
     // The pool gives up waiting before the slow one is done.
-    let late = watch.scope("late").run(async { tokio::join!(query("select 1 from pg_sleep(1.5)"), query("select 2")) });
+    let late = watch.scope("late").run(async { tokio::join!(query("select 1 from pg_sleep(1.5)", 150), query("select 2", 150)) });
     let (first, second) = late.await?;
     assert!(first.is_ok() && second.is_err_and(|error| error.is::<PoolError>()));
     // What the server refuses is its own answer, untouched.
-    assert!(query("select no_such_column").await.is_err());
+    assert!(query("select no_such_column", 150).await.is_err());
 
     let report = watch.report();
     println!("{:#?}", report.runs.iter().map(|run| run.hops.iter().map(|hop| &hop.phases).collect()).collect::<Vec<Vec<_>>>());

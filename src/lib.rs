@@ -26,7 +26,7 @@ pub use instrument::ending::Ending;
 pub use instrument::gate::{Gate, GatedHop, Held, Permit, Shed};
 pub use instrument::hop::{Hop, OpenHop};
 pub use model::{Kind, Outcome, Phase};
-pub use watch::{BuildError, Builder, Hopwatch, NoRuntime, RunError, Scope};
+pub use watch::{BuildError, Builder, Hopwatch, NoRuntime, RunError, Scope, Telemetry, setup};
 
 pub mod attribution;
 pub mod export;

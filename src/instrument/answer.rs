@@ -155,3 +155,57 @@ mod reading {
         Said { model: facts.model, stream: facts.stream, tokens: Tokens::default() }
     }
 }
+
+#[cfg(all(test, feature = "wire"))]
+mod tests {
+    use super::*;
+
+    fn answer(kind: Kind, media: &str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, media.parse().unwrap());
+        Answer::new(kind, &headers)
+    }
+
+    #[test]
+    fn the_first_generated_token_is_the_first_content_of_a_stream() {
+        let mut answer = answer(Kind::Llm, "text/event-stream; charset=utf-8");
+        let event = |delta: &str| format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n").into_bytes();
+        let role = event("{\"role\":\"assistant\",\"content\":\"\"}");
+        let word = event("{\"content\":\"word\"}");
+        assert!(answer.is_stream());
+        assert!(!answer.data(&role, role.len()));
+        assert!(answer.data(&word, word.len()));
+        assert!(!answer.data(&word, word.len()), "only the first is told");
+    }
+
+    #[test]
+    fn the_first_byte_is_the_first_content_of_anything_else() {
+        for (kind, media) in [(Kind::Tool, "application/json"), (Kind::Http, "text/html"), (Kind::Llm, "application/json")] {
+            assert!(answer(kind, media).data(b"{", 1), "{kind} {media}");
+        }
+    }
+
+    #[test]
+    fn facts_at_both_ends_of_a_long_answer_are_found() {
+        let numbers = "0.125,".repeat(200_000);
+        let usage = "\"usage\":{\"prompt_tokens\":9,\"total_tokens\":9}";
+        let body = format!("{{\"model\":\"embed-1\",\"data\":[{{\"embedding\":[{numbers}0]}}],{usage}}}");
+        for piece in [body.len(), 100_000, 1_000] {
+            let mut answer = answer(Kind::Embedding, "application/json");
+            for bytes in body.as_bytes().chunks(piece) {
+                answer.data(bytes, bytes.len());
+            }
+            let said = answer.finish(true);
+            assert_eq!((said.model.as_deref(), said.tokens.input), (Some("embed-1"), Some(9)), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_long_question_is_read_at_its_ends() {
+        let text = "why? ".repeat(100_000);
+        let body = format!("{{\"messages\":[{{\"content\":\"{text}\"}}],\"stream\":true,\"model\":\"gpt-test\"}}");
+        let said = asked(Kind::Llm, body.as_bytes());
+        assert_eq!((said.model.as_deref(), said.stream), (Some("gpt-test"), Some(true)));
+        assert_eq!(asked(Kind::Tool, body.as_bytes()).model, None);
+    }
+}

@@ -139,13 +139,35 @@ impl Context {
     }
 
     /// Tells facts of the current hop, if it is open.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "tower"))]
     pub(crate) fn edit_call(&self, change: impl FnOnce(&mut crate::model::Call)) {
         self.edit(|record| change(record.call()));
     }
 
+    /// The current hop turns from one phase to another; nothing happens when it is in any other.
+    #[cfg(feature = "tower")]
+    pub(crate) fn moves(&self, from: Phase, to: Phase) {
+        let Some(place) = &self.place else { return };
+        let now = place.log.shared.clock.now();
+        self.edit(|record| {
+            if record.phase == from {
+                record.turn(to, now);
+            }
+        });
+    }
+
+    /// What seemed a wait for the answer was another phase.
+    #[cfg(feature = "tower")]
+    pub(crate) fn was(&self, phase: Phase) {
+        self.edit(|record| {
+            if record.phase == Phase::Wait {
+                record.phase = phase;
+            }
+        });
+    }
+
     /// Whether both are of the same hop or run.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "tower"))]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (&self.place, &other.place) {
             (Some(own), Some(other)) => own.id == other.id && Arc::ptr_eq(&own.log, &other.log),

@@ -68,7 +68,7 @@ impl Hop {
     }
 
     /// Begins a call that began a moment ago.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "tower"))]
     pub(crate) fn start_at(&self, phase: Phase, start: Nanos) -> OpenHop {
         OpenHop::begin_at(Arc::clone(self.recorder.shard()), self.subject, phase, start)
     }
@@ -147,6 +147,18 @@ impl OpenHop {
         if let Some((log, key)) = self.key() {
             log.edit(key, |record| change(record.call()));
         }
+    }
+
+    /// The same call, moved to where the code that runs now belongs, with the phases that it had.
+    #[cfg(feature = "tower")]
+    pub(crate) fn moved_here(mut self, hop: &Hop) -> Self {
+        let Some(record) = self.key().and_then(|(log, key)| log.withdraw(key)) else { return hop.start() };
+        self.recorded = false;
+        let moved = hop.start_at(record.phase, record.start);
+        if let (Some((log, key)), Some(more)) = (moved.key(), record.more) {
+            log.edit(key, |record| record.more().before = more.before);
+        }
+        moved
     }
 
     /// Lets a door that knows more tell the call when somebody looks.

@@ -11,15 +11,17 @@ pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 pub mod stream;
+#[cfg(feature = "tower")]
+pub mod tower;
 
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) mod answer;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) mod body;
 pub(crate) mod clock;
 pub(crate) mod ids;
 pub(crate) mod recorder;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) mod retry_after;
 pub(crate) mod run;
 pub(crate) mod span;

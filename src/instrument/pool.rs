@@ -34,6 +34,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+/// Says of a result how its call ended.
+pub type ResultEnding<T, E> = fn(&Result<T, E>) -> Ending;
+
 impl Hop {
     /// Times a wait for a connection: a call begins, in the phase `pool`. With the connection comes the call, for what is done next.
     ///
@@ -162,7 +165,7 @@ impl CheckedOut {
     /// passed on untouched.
     ///
     /// Cancel safety: that of the future.
-    pub fn query<F, T, E>(self, query: F) -> Query<F, fn(&Result<T, E>) -> Ending>
+    pub fn query<F, T, E>(self, query: F) -> Query<F, ResultEnding<T, E>>
     where
         F: Future<Output = Result<T, E>>,
         E: 'static,

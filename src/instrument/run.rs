@@ -2,7 +2,7 @@
 
 use super::context::{Context, Place};
 use super::ending::Ending;
-use super::hop::cut;
+use super::hop::{SLACK, cut};
 use super::propagate::Remote;
 use super::recorder::{Beginning, Key, Log, Recorder, RunFacts, Subject, run_of, subtree};
 use super::{clock, ids, span, stall};
@@ -162,6 +162,17 @@ impl OpenRun {
         Expired { run, judgement }
     }
 
+    /// How a run ends that nobody ended.
+    pub(crate) fn dropped(&self) -> Ending {
+        if std::thread::panicking() {
+            Ending::panicked()
+        } else if self.context.remaining().is_some_and(|left| left < SLACK) {
+            Ending::cut()
+        } else {
+            Ending::cancelled()
+        }
+    }
+
     /// Ends the run.
     pub(crate) fn finish(&mut self, ending: Ending) {
         span::end(&self.span, &ending);
@@ -199,12 +210,7 @@ impl Drop for OnUnwind<'_> {
 impl Drop for OpenRun {
     fn drop(&mut self) {
         if self.place.is_some() {
-            let is_late = self.context.remaining().is_some_and(|left| left < super::hop::SLACK);
-            self.finish(match () {
-                () if std::thread::panicking() => Ending::panicked(),
-                () if is_late => Ending::cut(),
-                () => Ending::cancelled(),
-            });
+            self.finish(self.dropped());
         }
     }
 }

@@ -1,8 +1,7 @@
 //! The drain: takes what ended out of the logs and feeds the sinks, beside the service's own threads.
 
-use super::store::Store;
-use crate::instrument::recorder::{Drain, EndedRun, Record, Recorder, run_of};
-use crate::model::{Losses, Run};
+use super::sinks::Sinks;
+use crate::instrument::recorder::{Drain, Recorder};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 use std::thread::Thread;
 use std::time::Duration;
@@ -18,17 +17,10 @@ pub(super) struct Drainer {
     thread: OnceLock<Thread>,
 }
 
-/// What ended hops and runs are handed to.
-#[derive(Debug, Default)]
-pub(super) struct Sinks {
-    pub(super) store: Store,
-    spare: Vec<Record>,
-}
-
 impl Drainer {
     /// Starts the drain's thread; it ends when the drain is dropped.
-    pub(super) fn start(recorder: Arc<Recorder>) -> std::io::Result<Arc<Self>> {
-        let drainer = Arc::new(Self { recorder, sinks: Mutex::default(), thread: OnceLock::new() });
+    pub(super) fn start(recorder: Arc<Recorder>, sinks: Sinks) -> std::io::Result<Arc<Self>> {
+        let drainer = Arc::new(Self { recorder, sinks: Mutex::new(sinks), thread: OnceLock::new() });
         let weak = Arc::downgrade(&drainer);
         let thread = std::thread::Builder::new().name("hopwatch".into()).spawn(move || follow(&weak))?;
         let _ = drainer.thread.set(thread.thread().clone());
@@ -38,51 +30,23 @@ impl Drainer {
     /// Drains, and gives what was fed. Waits while another thread is at it.
     pub(super) fn drained(&self) -> MutexGuard<'_, Sinks> {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-        self.feed(&mut sinks);
+        sinks.feed(&self.recorder, true);
         sinks
     }
 
-    pub(super) fn stop(&self) {
-        drop(self.drained());
+    /// Lets the thread see that the drain is gone.
+    pub(super) fn wake(&self) {
         if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
-    }
-
-    fn feed(&self, sinks: &mut Sinks) {
-        let now = self.recorder.clock().now();
-        let Sinks { store, spare } = sinks;
-        let ended = self.recorder.drain(spare, &mut |record| {
-            if record.is_hop {
-                store.count(&self.recorder, record, now);
-            }
-        });
-        if ended.is_empty() {
-            return;
-        }
-        let losses = self.recorder.losses();
-        for run in ended {
-            let run = match run {
-                EndedRun::Whole(log) => run_of(&log, now),
-                EndedRun::Nested(run) => Some(*run),
-            };
-            if let Some(run) = run {
-                self.judged(sinks, run, &losses);
-            }
-        }
-    }
-
-    fn judged(&self, sinks: &mut Sinks, run: Run, losses: &Losses) {
-        let judgement = self.recorder.judge(&run, losses);
-        sinks.store.keep(run, judgement);
     }
 }
 
 impl Drain for Drainer {
     fn try_drain(&self) {
         match self.sinks.try_lock() {
-            Ok(mut sinks) => self.feed(&mut sinks),
-            Err(TryLockError::Poisoned(poisoned)) => self.feed(&mut poisoned.into_inner()),
+            Ok(mut sinks) => sinks.feed(&self.recorder, false),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().feed(&self.recorder, false),
             Err(TryLockError::WouldBlock) => {}
         }
     }

@@ -1,28 +1,38 @@
 //! The library's handle: doors, drain, report and exports tied together.
 
+#[cfg(feature = "prometheus")]
+mod admin;
+mod builder;
 mod doors;
 mod drain;
 mod error;
+mod setup;
+mod sinks;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use crate::instrument::stall::heartbeat::NoRuntime;
+pub use builder::{BuildError, Builder};
 pub use error::RunError;
+pub use setup::{Telemetry, setup};
 
 use crate::attribution::findings;
+#[cfg(feature = "prometheus")]
+use crate::export::prometheus::Prometheus;
 use crate::export::report::{self, Report};
+#[cfg(feature = "prometheus")]
+use crate::export::serve::Server;
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
 use crate::instrument::hop::Hop;
 use crate::instrument::propagate::Remote;
-use crate::instrument::recorder::{DrainRef, Recorder};
+use crate::instrument::recorder::Recorder;
 use crate::instrument::run::{RunStart, Scoped};
-use crate::instrument::stall::heartbeat;
 use crate::model::{Kind, Losses, Run};
 use drain::Drainer;
 use std::future::Future;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A handle on hopwatch: makes hops, runs, gates and start-ups, and reports them.
@@ -38,63 +48,26 @@ pub struct Hopwatch {
 struct Inner {
     recorder: Arc<Recorder>,
     drainer: Arc<Drainer>,
+    #[cfg(feature = "prometheus")]
+    prometheus: Option<Prometheus>,
+    #[cfg(feature = "prometheus")]
+    server: std::sync::OnceLock<Server>,
+    /// How long the exports may take to end.
+    shutdown: Duration,
+}
+
+impl Inner {
+    /// Hands what ended to the exports and ends them.
+    fn end(&self) {
+        self.drainer.drained().shutdown(self.shutdown);
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.drainer.stop();
+        self.end();
+        self.drainer.wake();
     }
-}
-
-/// Settings of a [`Hopwatch`]; the defaults work.
-#[derive(Clone, Debug, Default)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct Builder {
-    service: Option<String>,
-    stall_threshold: Option<Duration>,
-}
-
-/// A handle could not be made.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot start hopwatch's background thread")]
-pub struct BuildError(#[source] std::io::Error);
-
-impl Builder {
-    /// Name of the service in spans [default: `OTEL_SERVICE_NAME`, else the program's name].
-    pub fn service(mut self, name: impl Into<String>) -> Self {
-        self.service = Some(name.into());
-        self
-    }
-
-    /// How long a poll may take, or a [heartbeat](Hopwatch::heartbeat) be late, before the event loop counts as blocked [default: 20 ms,
-    /// least: 10 ms].
-    pub fn stall_threshold(mut self, threshold: Duration) -> Self {
-        self.stall_threshold = Some(threshold);
-        self
-    }
-
-    /// Makes the handle and starts its background thread.
-    ///
-    /// # Errors
-    /// When the system gives no thread.
-    pub fn build(self) -> Result<Hopwatch, BuildError> {
-        let service = self.service.or_else(|| std::env::var("OTEL_SERVICE_NAME").ok()).filter(|name| !name.is_empty());
-        let recorder = Arc::new(Recorder::new(&service.unwrap_or_else(program)));
-        if let Some(threshold) = self.stall_threshold {
-            recorder.shared.set_stall_threshold(threshold);
-        }
-        let drainer = Drainer::start(Arc::clone(&recorder)).map_err(BuildError)?;
-        let weak: Weak<Drainer> = Arc::downgrade(&drainer);
-        let _ = recorder.shared.drain.set(DrainRef(weak));
-        Ok(Hopwatch { inner: Arc::new(Inner { recorder, drainer }) })
-    }
-}
-
-/// The program's own name.
-fn program() -> String {
-    let path = std::env::current_exe().ok();
-    let name = path.as_deref().and_then(std::path::Path::file_stem).and_then(std::ffi::OsStr::to_str);
-    name.unwrap_or("unknown").to_owned()
 }
 
 impl Hopwatch {
@@ -117,6 +90,13 @@ impl Hopwatch {
     #[cfg(feature = "reqwest")]
     pub fn reqwest(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         crate::instrument::reqwest::watch(builder)
+    }
+
+    /// A layer for HTTP and gRPC servers that makes a run of each request; see [`RunLayer`](crate::instrument::tower::RunLayer).
+    #[cfg(feature = "tower")]
+    #[must_use]
+    pub fn run_layer(&self) -> crate::instrument::tower::RunLayer {
+        crate::instrument::tower::RunLayer::new(Arc::clone(&self.inner.recorder))
     }
 
     /// Runs work as one run with a deadline. When it passes, the work is dropped and the error names the culprit; what is done at the
@@ -163,21 +143,16 @@ impl Hopwatch {
         report
     }
 
-    /// Starts a heartbeat on the current tokio runtime: a task that wakes every 10 ms and is late when something blocked the runtime,
-    /// in code of ours or not. `runtime` names it in the metric. The runs on that runtime then know when they were held up.
-    ///
-    /// A runtime has one heartbeat; asking again changes nothing. It ends with the runtime or the last clone of this handle. Without it,
-    /// only what hops and runs themselves block is seen. A multi-threaded runtime misses no beat while one of its workers is free.
-    ///
-    /// # Errors
-    /// [`NoRuntime`] outside of a runtime.
-    pub fn heartbeat(&self, runtime: &str) -> Result<(), NoRuntime> {
-        heartbeat::start(&self.inner.recorder, runtime)
-    }
-
-    /// Hands what ended to the exports now. Waits for the drain, not for the network.
+    /// Hands what ended to metrics and exports now. Waits for the drain, not for the network.
     pub fn flush(&self) {
         drop(self.inner.drainer.drained());
+    }
+
+    /// The OTLP exporter, to look at its counts; `None` unless it was built with [`otlp`](Builder::otlp).
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn exporter(&self) -> Option<crate::export::otlp::Exporter> {
+        self.inner.drainer.drained().exporter()
     }
 
     /// What was counted: `started = recorded + open + dropped`, at any instant.

@@ -1,6 +1,7 @@
 //! What the handle remembers: the last runs with their verdicts, and every dependency's statistics.
 
 use crate::attribution::{History, Judgement};
+use crate::export::metrics::{DependencyId, Metrics};
 use crate::export::report::DependencyStats;
 use crate::instrument::recorder::{Record, Recorder, SubjectId};
 use crate::model::{Kind, Name, Nanos, Run};
@@ -23,6 +24,8 @@ pub(super) struct Store {
 /// A dependency and its calls.
 #[derive(Debug)]
 pub(super) struct Dependency {
+    /// Which it is to the metrics.
+    pub(super) id: DependencyId,
     pub(super) kind: Kind,
     pub(super) name: Name,
     pub(super) stats: DependencyStats,
@@ -56,25 +59,34 @@ impl Store {
     }
 
     /// Counts an ended hop and learns from it. Allocates nothing for most of the many of which only duration and outcome are known.
-    pub(super) fn count(&mut self, recorder: &Recorder, record: &Record, now: Nanos) {
-        let index = self.dependency(recorder, record.subject);
+    pub(super) fn count(&mut self, recorder: &Recorder, metrics: &mut Metrics, record: &Record, now: Nanos) {
+        let index = self.dependency(recorder, metrics, record.subject);
         let known = &mut self.dependencies[index];
         if record.is_brief()
             && let Some(outcome) = record.outcome
         {
-            known.stats.count_brief(outcome, record.phase, record.end.saturating_sub(record.start));
-            if !known.is_worth_learning(record.start) {
-                return;
+            let took = record.end.saturating_sub(record.start);
+            known.stats.count_brief(outcome, record.phase, took);
+            // What is conventional of a kind asks for the whole record.
+            if matches!(known.kind, Kind::Llm | Kind::Embedding | Kind::Retrieval) {
+                metrics.hop(&recorder.span(record, now));
+            } else {
+                metrics.brief(known.id, outcome, record.phase, took);
             }
+            if known.is_worth_learning(record.start) {
+                recorder.history().learn_span(&recorder.span(record, now));
+            }
+            return;
         }
         let span = recorder.span(record, now);
-        if let Some(call) = span.call.as_deref().filter(|_| !record.is_brief()) {
+        if let Some(call) = span.call.as_deref() {
             known.stats.count(call);
         }
+        metrics.hop(&span);
         recorder.history().learn_span(&span);
     }
 
-    fn dependency(&mut self, recorder: &Recorder, subject: SubjectId) -> usize {
+    fn dependency(&mut self, recorder: &Recorder, metrics: &mut Metrics, subject: SubjectId) -> usize {
         let number = subject.0 as usize;
         if let Some(&Some(index)) = self.by_subject.get(number) {
             return index;
@@ -84,8 +96,8 @@ impl Store {
         let next = self.dependencies.len();
         let index = *self.by_name.entry((kind, name.clone())).or_insert(next);
         if index == next {
-            let stats = DependencyStats::default();
-            self.dependencies.push(Dependency { kind, name, stats, learned: 0, last: 0 });
+            let (id, stats) = (metrics.dependency(kind, &name), DependencyStats::default());
+            self.dependencies.push(Dependency { id, kind, name, stats, learned: 0, last: 0 });
         }
         if self.by_subject.len() <= number {
             self.by_subject.resize(number + 1, None);

@@ -205,3 +205,73 @@ async fn a_dropped_run_is_cancelled() {
     assert!(tokio::time::timeout(Duration::from_millis(10), run).await.is_err());
     assert_eq!(hops(&watch, |hop| (hop.outcome, hop.duration_ms)), [(Some(Outcome::Cancelled), 10.0)]);
 }
+
+#[cfg(feature = "prometheus")]
+#[tokio::test(start_paused = true)]
+async fn the_metrics_count_what_the_report_counts() {
+    let watch = Hopwatch::builder().service("test").own_metrics().build().unwrap();
+    let (docs, llm) = (watch.hop(Kind::Retrieval, "docs"), watch.hop(Kind::Llm, "openai"));
+    for _ in 0..3 {
+        let work = async {
+            docs.time(tokio::time::sleep(Duration::from_millis(250))).await;
+            llm.time(tokio::time::sleep(Duration::from_millis(750))).await;
+        };
+        watch.scope("support").run(work).await.unwrap();
+    }
+    let open = docs.start();
+    let text = watch.metrics().unwrap();
+    for line in [
+        "hopwatch_hop_calls_total{kind=\"retrieval\",dependency=\"docs\",outcome=\"ok\",status=\"\"} 3",
+        "hopwatch_hop_phase_seconds_sum{kind=\"llm\",dependency=\"openai\",phase=\"wait\"} 2.25",
+        "hopwatch_hop_phase_seconds_count{kind=\"llm\",dependency=\"openai\",phase=\"wait\"} 3",
+        "hopwatch_runs_total{run=\"support\",outcome=\"ok\"} 3",
+        "hopwatch_blame_seconds_total{run=\"support\",kind=\"llm\",dependency=\"openai\",phase=\"wait\"} 2",
+        "hopwatch_hop_in_flight{kind=\"retrieval\",dependency=\"docs\"} 1",
+        "hopwatch_hops_started_total 7",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+    }
+    drop(open);
+}
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn prometheus_may_scrape_as_long_as_the_handle_lives() {
+    use std::io::{Read, Write};
+    let watch = Hopwatch::builder().prometheus(([127, 0, 0, 1], 0)).build().unwrap();
+    let address = watch.metrics_address().unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.contains("hopwatch_build_info"), "{text}");
+    drop(watch);
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_blocked_runtime_is_told_by_name_and_to_its_runs() {
+    let watch = watch();
+    assert!(watch.heartbeat("main").is_err(), "outside of a runtime");
+    let docs = watch.hop(Kind::Retrieval, "qdrant");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let result: Result<(), Box<dyn std::error::Error>> = runtime.block_on(async {
+        watch.heartbeat("main")?;
+        watch
+            .run("support", Duration::from_millis(500), async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let careless = tokio::spawn(async { std::thread::sleep(Duration::from_millis(400)) });
+                docs.time(tokio::time::sleep(Duration::from_millis(50))).await;
+                careless.await?;
+                std::future::pending::<()>().await;
+                Ok(())
+            })
+            .await
+    });
+    let error = result.unwrap_err();
+    let verdict = error.downcast_ref::<RunError>().unwrap().verdict().unwrap();
+    assert_eq!((verdict.component.dependency.as_deref(), verdict.component.phase), (None, Phase::Stall), "{error}");
+    let report = watch.report();
+    assert!(report.runs[0].hops[0].phases.stall > Some(300.0), "{:?}", report.runs[0].hops[0].phases);
+    assert!(report.runs[0].blame.iter().any(|row| row.detail.as_deref() == Some("event loop blocked in sleep")));
+}

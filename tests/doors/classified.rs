@@ -108,7 +108,7 @@ async fn failures_to_connect() {
 #[tokio::test]
 async fn a_name_that_does_not_resolve_tells_why_where_the_resolver_is_ours() {
     let url = "http://hopwatch.invalid/";
-    is(&error(&builder().build().unwrap(), url).await, (Outcome::Dns, PEER, "_OTHER", Some(Phase::Dns)));
+    is(&error(&builder().build().unwrap(), url).await, (Outcome::Dns, PEER, "name_resolution", Some(Phase::Dns)));
     let failure = classify_any(&error(&watch(builder()).build().unwrap(), url).await);
     assert_eq!((failure.outcome, failure.phase), (Outcome::Dns, Some(Phase::Dns)));
     // Without a network it is the name server that fails.

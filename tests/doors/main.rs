@@ -16,4 +16,8 @@ mod h2;
 #[cfg(test)]
 mod phases;
 #[cfg(test)]
+mod served;
+#[cfg(test)]
+mod tower;
+#[cfg(test)]
 mod untouched;

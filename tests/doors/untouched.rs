@@ -157,6 +157,28 @@ async fn a_connect_timeout_can_be_asked_the_same() {
     assert_eq!((bare.is, bare.text), (watched.is, watched.text));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_that_leaves_takes_its_connection_along_as_without_us() {
+    for (end, watched) in
+        [(End::DroppedFuture, false), (End::DroppedFuture, true), (End::DroppedBody, false), (End::DroppedBody, true)]
+    {
+        let stage = Stage::new();
+        let (_watch, hop) = a_hop();
+        let client = watch(builder()).build().unwrap();
+        let request = client.get(stage.url(end));
+        let call: std::pin::Pin<Box<dyn Future<Output = reqwest::Result<Response>> + Send>> =
+            if watched { Box::pin(hop.send(request)) } else { Box::pin(request.send()) };
+        if end == End::DroppedFuture {
+            tokio::time::timeout(std::time::Duration::from_millis(200), call).await.unwrap_err();
+        } else {
+            call.await.unwrap().chunk().await.unwrap().unwrap();
+        }
+        let left = tokio::task::spawn_blocking(move || (stage.server.connections(), stage.server.all_left())).await.unwrap();
+        assert_eq!(left, (1, true), "{end:?}, watched: {watched}");
+        drop(client);
+    }
+}
+
 #[tokio::test]
 async fn bodies_without_length_and_without_bytes_are_the_same() {
     let chunked = || Script::event_stream().event("one").event("two").end();

@@ -1,1 +1,27 @@
-fn main() {}
+//! The OTLP export against collectors that fail in every way, and against real ones: the OpenTelemetry Collector
+//! (`tests/collector/setup`) and one in Python (`tests/apps/setup`).
+//!
+//! Without a real one its tests say that they are skipped, or fail where `CI`, `HOPWATCH_REQUIRE_PARTS` (the Collector) or
+//! `HOPWATCH_REQUIRE_APPS` (Python) is set.
+
+#[cfg(test)]
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, reason = "shared with tests that use all of it")]
+mod support;
+
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod run;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod seen;
+#[cfg(test)]
+mod unlucky;
+#[cfg(test)]
+mod wire;

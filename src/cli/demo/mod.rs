@@ -112,6 +112,7 @@ fn plan(fault: Fault, servers: &Servers, program: OsString, json: Option<JsonFil
         skip: Vec::new(),
         json,
         quiet: false,
+        otlp: None,
         source: "demo",
     }
 }

@@ -1,6 +1,7 @@
 //! `hopwatch run`: wraps an unchanged command.
 
 mod child;
+mod export;
 mod json;
 mod message;
 mod name;
@@ -33,6 +34,9 @@ pub(super) fn run(args: RunArgs) -> Result<u8, Failure> {
     if let Some(Err(failure)) = plan.json.as_ref().map(|file| file.write(|to| report::json(&finished.report, to))) {
         // The command's exit code outweighs ours once it ran.
         failure.print();
+    }
+    if let Some(export) = finished.export {
+        export.finish();
     }
     Ok(finished.code)
 }

@@ -1,11 +1,12 @@
 //! Options of `run`, and the plan that they make together with the configuration and the environment.
 
 use super::json::JsonFile;
-use super::name;
+use super::{export, name};
 use crate::agent::config::{Config, check_dependency_name, check_program_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
 use crate::cli::color::Color;
 use crate::cli::{Failure, status};
+use crate::export::otlp::OtlpConfig;
 use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
@@ -38,7 +39,9 @@ on a terminal reaches the command as well.
 
 Environment: HOPWATCH_CONFIG names the configuration file; HOPWATCH_OBSERVER=off keeps the observer
 out of a program and what it starts; NO_COLOR and CLICOLOR_FORCE as usual. The command finds the id
-of its run in HOPWATCH_RUN_ID.
+of its run in HOPWATCH_RUN_ID. Where OTEL_EXPORTER_OTLP_ENDPOINT (or ..._TRACES_ENDPOINT) is set,
+the spans of the run go there when the command ended, within 5 s, by the standard OTEL_*
+variables; the command keeps these as they are.
 
 Exit code: the command's own (128 + signal when a signal ended it); 127 not found, 126 not
 executable, 124 ended by --kill, 2 wrong usage or configuration, 3 when it could not be watched as asked.")]
@@ -139,6 +142,8 @@ pub(crate) struct Plan {
     pub(crate) json: Option<JsonFile>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
+    /// Where the run's spans go.
+    pub(crate) otlp: Option<OtlpConfig>,
     /// `source` of the report.
     pub(crate) source: &'static str,
 }
@@ -165,6 +170,7 @@ impl RunArgs {
         skip.extend(config.run.skip.into_iter().map(toml::Spanned::into_inner));
         let run_name = self.name.or(config.run.name).unwrap_or_else(|| name::of_command(&command, &arguments));
         Ok(Plan {
+            otlp: export::from_env(&run_name),
             name: run_name,
             naming: Naming { rules, base_urls: crate::agent::base_url::rules(std::env::vars_os()) },
             deadline,

@@ -1,5 +1,6 @@
 //! From what was seen to the report: the one place where `run` meets assembler, attribution and rendering.
 
+use super::export::Export;
 use super::message;
 use super::options::Plan;
 use super::source::Source;
@@ -28,6 +29,8 @@ pub(crate) struct Finished {
     pub(crate) by_user: bool,
     /// What there is to tell.
     pub(crate) report: Report,
+    /// Its spans, on their way to a collector.
+    pub(crate) export: Option<Export>,
 }
 
 /// Judges a run that is over.
@@ -40,15 +43,16 @@ pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
     let losses = observed.losses.clone();
     let deadline = plan.deadline.map(|deadline| Nanos::try_from(deadline.as_nanos()).unwrap_or(Nanos::MAX));
     let facts = RunFacts { name: plan.name.as_str().into(), start, end: Some(end), seen_until: end, deadline, exit: Some(exit) };
-    let run = process_run(observed, facts);
+    let mut run = process_run(observed, facts);
     let mut judgement = attribution::judge(&run, &losses);
     if !looked {
         // The time is nobody's: it could not be told apart.
         judgement.verdict = None;
     }
     let findings = attribution::findings(&[&run]);
+    let export = plan.otlp.as_ref().and_then(|config| Export::start(config, &mut run, &judgement));
     let report = report::report(plan.source, end, &[(&run, &judgement)], &findings, &losses, notes);
-    Finished { code, by_user: exit.by_user, report }
+    Finished { code, by_user: exit.by_user, report, export }
 }
 
 /// What is open right now, as text.

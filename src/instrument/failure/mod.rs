@@ -14,6 +14,8 @@ mod reqwest;
 mod system;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tower")]
+mod tower;
 
 use super::ending::Ending;
 use crate::model::{FailedBy, Name, Outcome, Phase};
@@ -51,7 +53,8 @@ pub struct Failure {
 /// Says what an error means by looking at it and its sources.
 ///
 /// Known are `std::io::Error` and tokio's `Elapsed`; with the feature `reqwest` also the errors of reqwest, hyper, hyper-util, h2 and
-/// rustls, and the look-ups of our own resolver; with `tower` those of hyper and h2. Anything else is [`Outcome::Error`].
+/// rustls, and the look-ups of our own resolver; with `tower` those of hyper, h2
+/// and tower. Anything else is [`Outcome::Error`].
 ///
 /// Allocates the code's name. Never panics.
 #[must_use]
@@ -95,6 +98,8 @@ fn gather(error: &(dyn Error + 'static)) -> Evidence {
         http::see(error, &mut evidence);
         #[cfg(feature = "reqwest")]
         reqwest::see(error, &mut evidence);
+        #[cfg(feature = "tower")]
+        tower::see(error, &mut evidence);
     }
     evidence
 }

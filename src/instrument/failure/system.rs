@@ -25,7 +25,13 @@ pub(super) fn see(error: &(dyn Error + 'static), evidence: &mut Evidence) {
 }
 
 pub(super) fn judge(place: Place, kind: ErrorKind, errno: Option<i32>) -> Judged {
-    let code = code(kind, errno);
+    let code = match (code(kind, errno), place) {
+        (OTHER, Place::Dns) => "name_resolution",
+        (OTHER, Place::Tls) => "tls",
+        (OTHER, Place::Connecting | Place::Tcp | Place::Tunnel) => "connect",
+        (OTHER, Place::Body) => "body",
+        (code, _) => code,
+    };
     // Its own limits: no file descriptor, no local port.
     if matches!(errno, Some(EMFILE | ENFILE)) || kind == ErrorKind::AddrNotAvailable {
         return Judged::caller(Outcome::Connect, code);

@@ -33,7 +33,7 @@ fn told(recorder: &Recorder) -> GateSample {
 /// The calls that ended, in order.
 fn ended(recorder: &Recorder) -> Vec<Call> {
     let mut spans: Vec<Span> = Vec::new();
-    recorder.drain(&mut Vec::new(), &mut |record| spans.push(recorder.span(record, 0)));
+    recorder.drain(&mut Vec::new(), &mut |record, _| spans.push(recorder.span(record, 0)));
     spans.into_iter().filter_map(|span| span.call).map(|call| *call).collect()
 }
 

@@ -19,7 +19,7 @@ async fn ms(time: u64) {
 
 fn one(recorder: &Arc<Recorder>) -> Call {
     let mut calls = Vec::new();
-    recorder.drain(&mut Vec::new(), &mut |record| calls.extend(recorder.span(record, 0).call));
+    recorder.drain(&mut Vec::new(), &mut |record, _| calls.extend(recorder.span(record, 0).call));
     let losses = recorder.losses();
     assert_eq!((losses.started, losses.recorded, losses.open), (1, 1, 0));
     *calls.remove(0)
@@ -149,7 +149,7 @@ async fn every_ending_of_a_pooled_call_is_one_sample() {
             });
             match left {
                 Unpolled => return drop(checkout),
-                Waiting => return drop(tokio::time::timeout(Duration::from_millis(10), checkout).await.unwrap_err()),
+                Waiting => return assert!(tokio::time::timeout(Duration::from_millis(10), checkout).await.is_err()),
                 _ => {}
             }
             let ((), call) = checkout.await.unwrap();
@@ -164,7 +164,7 @@ async fn every_ending_of_a_pooled_call_is_one_sample() {
             };
             match left {
                 Unused => drop(call),
-                Querying => drop(tokio::time::timeout(Duration::from_millis(10), call.query(query)).await.unwrap_err()),
+                Querying => assert!(tokio::time::timeout(Duration::from_millis(10), call.query(query)).await.is_err()),
                 ByHand => {
                     let open = call.start();
                     query.await.unwrap();

@@ -95,6 +95,17 @@ pub(crate) struct Beginning {
     pub(crate) phase: Phase,
 }
 
+/// What an ended record belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Belongs {
+    /// No run.
+    Loose,
+    /// A run, with which it is told.
+    Run,
+    /// A run that had ended before it; the run's trace.
+    Late(TraceId),
+}
+
 /// How full a log is after an entry was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -179,6 +190,17 @@ impl Log {
         self.state().open.get_mut(key.slot as usize).filter(|record| record.id == key.id).map(change)
     }
 
+    /// Takes an open record back, as if it had not begun.
+    #[cfg(feature = "tower")]
+    pub(crate) fn withdraw(&self, key: Key) -> Option<Record> {
+        let mut state = self.state();
+        state.open.get(key.slot as usize).filter(|record| record.id == key.id)?;
+        let record = state.open.remove(key.slot as usize);
+        state.counts.open -= u64::from(record.is_hop);
+        state.counts.started -= u64::from(record.is_hop);
+        Some(record)
+    }
+
     /// Ends an open record. `call` is what a richer door knows in the end.
     pub(crate) fn end(&self, key: Key, end: Nanos, ending: Ending, call: Option<Box<Call>>) -> Room {
         let mut state = self.state();
@@ -207,12 +229,13 @@ impl Log {
         let last = state.stalls.len().saturating_sub(LAST);
         if let Some(same) = state.stalls[last..].iter_mut().find(|seen| same(&new, &blocked(seen))) {
             *same = Stall { dependency: stall.dependency.or(same.dependency.take()), ..stall };
-        } else if state.stalls[last..].iter().any(|seen| same(&blocked(seen), &new)) {
             return;
-        } else if state.stalls.len() < STALLS_MAX {
+        }
+        let known = state.stalls[last..].iter().any(|seen| same(&blocked(seen), &new));
+        if !known && state.stalls.len() < STALLS_MAX {
             state.stalls.push(stall);
         } else {
-            state.counts.run_full += 1;
+            state.counts.run_full += u64::from(!known);
         }
     }
 
@@ -243,16 +266,20 @@ impl Log {
     }
 
     /// What ended in a run's log since the last time, left in place.
-    pub(crate) fn hand(&self, each: &mut dyn FnMut(&Record)) {
-        let fresh: Vec<Record> = {
+    pub(crate) fn hand(&self, each: &mut dyn FnMut(&Record, Belongs)) {
+        let (fresh, end) = {
             let mut state = self.state();
             let upto = state.ended.len();
             let from = std::mem::replace(&mut state.handed, upto);
             let mut fresh = state.ended[from..].to_vec();
             fresh.iter_mut().for_each(|record| record.hold_up(&state.stalls));
-            fresh
+            (fresh, state.end.as_ref().map(|(end, _)| *end))
         };
-        fresh.iter().for_each(each);
+        let trace = self.run.as_ref().map_or(TraceId([0; 16]), |run| run.trace);
+        for record in &fresh {
+            let late = end.is_some_and(|end| record.end > end);
+            each(record, if late { Belongs::Late(trace) } else { Belongs::Run });
+        }
     }
 
     /// What is open, as it stands.

@@ -10,7 +10,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use log::{Beginning, Counts, Key, Log, Room, RunFacts};
+pub(crate) use log::{Beginning, Belongs, Counts, Key, Log, Room, RunFacts};
 pub(crate) use record::{Live, Record, Subject, SubjectId};
 pub(crate) use run::{run_of, subtree};
 pub(crate) use shared::{Drain, DrainRef, Shared};
@@ -19,6 +19,7 @@ use crate::attribution::{History, Judgement, judge_with};
 use crate::instrument::clock::Clock;
 use crate::instrument::ending::Ending;
 use crate::instrument::stall::Blocked;
+use crate::instrument::stall::runtime::RuntimeStall;
 use crate::model::{Losses, Nanos, Run, Span};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -129,10 +130,10 @@ impl Recorder {
     }
 
     /// Takes what ended since the last time: each record, and each run. Of one drain at a time.
-    pub(crate) fn drain(&self, spare: &mut Vec<Record>, each: &mut dyn FnMut(&Record)) -> Vec<EndedRun> {
+    pub(crate) fn drain(&self, spare: &mut Vec<Record>, each: &mut dyn FnMut(&Record, Belongs)) -> Vec<EndedRun> {
         for shard in &self.shards {
             let mut taken = shard.take(std::mem::take(spare));
-            taken.iter().for_each(&mut *each);
+            taken.iter().for_each(|record| each(record, Belongs::Loose));
             taken.clear();
             *spare = taken;
         }
@@ -160,6 +161,11 @@ impl Recorder {
         for log in logs {
             log.stall(blocked.stall(None, true));
         }
+    }
+
+    /// When runtimes were blocked, since the last time.
+    pub(crate) fn stalls(&self) -> Vec<RuntimeStall> {
+        self.shared.runtimes.take()
     }
 
     /// What was counted so far: `started = recorded + open + dropped`.

@@ -163,6 +163,14 @@ impl Record {
         self.outcome.is_none()
     }
 
+    /// The record as it stood at `moment`: open, if it ended later.
+    pub(crate) fn seen_at(mut self, moment: Nanos) -> Self {
+        if !self.is_open() && self.end > moment {
+            (self.outcome, self.failed_by) = (None, None);
+        }
+        self
+    }
+
     /// Whether nothing but duration and outcome is known: one phase, no attempts, no facts.
     pub(crate) fn is_brief(&self) -> bool {
         self.more.is_none()

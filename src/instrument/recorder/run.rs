@@ -12,6 +12,7 @@ pub(crate) fn run_of(log: &Log, now: Nanos) -> Option<Run> {
     let facts = log.run.as_ref()?;
     let (records, stalls, end) = log.snapshot();
     let seen_until = end.as_ref().map_or(now, |(end, _)| *end);
+    let records: Vec<Record> = records.into_iter().map(|record| record.seen_at(seen_until)).collect();
     let root = Span {
         role: facts.role,
         kind: facts.kind,

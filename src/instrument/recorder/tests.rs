@@ -29,9 +29,9 @@ fn what_began_is_recorded_open_or_dropped_at_any_instant() {
             while !done.load(Ordering::Acquire) {
                 let (started, known) = identity(&recorder.losses());
                 assert_eq!(started, known);
-                recorder.drain(&mut Vec::new(), &mut |_| drained += 1);
+                recorder.drain(&mut Vec::new(), &mut |_, _| drained += 1);
             }
-            recorder.drain(&mut Vec::new(), &mut |_| drained += 1);
+            recorder.drain(&mut Vec::new(), &mut |_, _| drained += 1);
             drained
         })
     };

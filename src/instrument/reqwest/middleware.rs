@@ -2,6 +2,7 @@
 
 use super::send::Prepared;
 use crate::instrument::hop::Hop;
+use crate::instrument::propagate;
 use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
@@ -15,13 +16,21 @@ use std::pin::Pin;
 #[derive(Clone, Debug)]
 pub struct HopMiddleware {
     hop: Hop,
+    propagates: bool,
 }
 
 impl HopMiddleware {
     /// Times requests as calls of this hop.
     #[must_use]
     pub const fn new(hop: Hop) -> Self {
-        Self { hop }
+        Self { hop, propagates: false }
+    }
+
+    /// Sends W3C trace context and baggage along; see [`Sending::propagate`](super::Sending::propagate).
+    #[must_use]
+    pub const fn propagate(mut self) -> Self {
+        self.propagates = true;
+        self
     }
 }
 
@@ -40,6 +49,12 @@ impl Middleware for HopMiddleware {
     {
         let mut call = Prepared::new(extensions.get::<Hop>().unwrap_or(&self.hop).clone());
         call.read(&mut request);
-        Box::pin(call.time(next.run(request, extensions)))
+        let propagates = self.propagates;
+        Box::pin(call.time(move || {
+            if propagates {
+                propagate::inject(request.headers_mut());
+            }
+            next.run(request, extensions)
+        }))
     }
 }

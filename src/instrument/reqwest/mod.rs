@@ -37,6 +37,7 @@ pub use connector::{Connect, Connector, ConnectorLayer};
 #[cfg(feature = "reqwest-middleware")]
 pub use middleware::HopMiddleware;
 pub use resolver::{Resolver, SystemResolver};
+pub use send::Sending;
 pub use tls::{watch_tls, watch_tls_with};
 
 use reqwest::ClientBuilder;

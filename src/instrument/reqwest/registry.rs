@@ -35,10 +35,8 @@ pub(super) struct Use {
 struct Known {
     id: NonZeroU64,
     opened: Option<Instant>,
-    /// The call that opened it; 0 = not known.
+    /// The call that opened it; 0 = one that nobody times.
     opened_by: u64,
-    /// A call was served by it.
-    used: bool,
     /// When the last body on it ended.
     released: Option<Instant>,
     touched: Instant,
@@ -74,7 +72,7 @@ impl Registry {
     fn opened(&mut self, key: Key, call: u64, now: Instant) -> Option<NonZeroU64> {
         self.make_room();
         let id = next_id()?;
-        let known = Known { id, opened: Some(now), opened_by: call, used: false, released: None, touched: now };
+        let known = Known { id, opened: Some(now), opened_by: call, released: None, touched: now };
         self.connections.insert(key, known);
         Some(id)
     }
@@ -83,16 +81,12 @@ impl Registry {
         if !self.connections.contains_key(&key) {
             // Of a client whose connects nobody watches: the first call seen on it is taken to have opened it.
             self.make_room();
-            let known = Known { id: next_id()?, opened: None, opened_by: call, used: false, released: None, touched: now };
+            let known = Known { id: next_id()?, opened: None, opened_by: call, released: None, touched: now };
             self.connections.insert(key, known);
         }
         let known = self.connections.get_mut(&key)?;
         known.touched = now;
-        let first = !std::mem::replace(&mut known.used, true);
-        let own = match known.opened_by {
-            0 => first,
-            by => by == call,
-        };
+        let own = known.opened_by == call;
         Some(Use {
             id: known.id,
             reused: !own,
@@ -175,6 +169,13 @@ mod tests {
     fn the_first_call_on_an_unwatched_connection_is_taken_to_have_opened_it() {
         let (mut registry, start) = (Registry::default(), Instant::now());
         assert!(!registry.used(key(1), 7, start, start).unwrap().reused);
+        assert!(registry.used(key(1), 8, start, start).unwrap().reused);
+    }
+
+    #[test]
+    fn a_connection_that_a_call_without_a_hop_opened_is_reused() {
+        let (mut registry, start) = (Registry::default(), Instant::now());
+        registry.opened(key(1), 0, start).unwrap();
         assert!(registry.used(key(1), 8, start, start).unwrap().reused);
     }
 

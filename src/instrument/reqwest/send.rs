@@ -8,6 +8,7 @@ use crate::instrument::body::WatchedBody;
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
 use crate::instrument::hop::{Hop, OpenHop};
+use crate::instrument::propagate;
 use crate::model::{FailedBy, Kind, Name, Outcome, Phase};
 use hyper_util::client::legacy::connect::HttpInfo;
 use pin_project_lite::pin_project;
@@ -31,22 +32,88 @@ impl Hop {
     ///
     /// # Cancel safety
     /// That of [`RequestBuilder::send`]. Cost: a few microseconds a call.
-    pub fn send(&self, request: RequestBuilder) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        let hop = self.clone();
+    pub fn send(&self, request: RequestBuilder) -> Sending {
         let (client, request) = request.build_split();
-        let call = Prepared::new(hop);
-        async move {
-            match request {
-                Ok(request) => call.execute(&client, request).await,
-                // Never sent: the call fails as it begins.
-                Err(error) => call.time(std::future::ready(Err(error))).await,
-            }
-        }
+        Sending::new(self.clone(), client, request)
     }
 
     /// Executes a request that was built already; otherwise as [`send`](Self::send).
-    pub fn execute(&self, client: &Client, request: Request) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        Prepared::new(self.clone()).execute(client, request)
+    pub fn execute(&self, client: &Client, request: Request) -> Sending {
+        Sending::new(self.clone(), client.clone(), Ok(request))
+    }
+}
+
+/// A call that is sent when this is polled. Made by [`Hop::send`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Sending(Stage);
+
+enum Stage {
+    Planned(Option<Box<Plan>>),
+    Running(Pin<Box<dyn Future<Output = reqwest::Result<Response>> + Send>>),
+}
+
+struct Plan {
+    call: Prepared,
+    client: Client,
+    request: reqwest::Result<Request>,
+    propagates: bool,
+}
+
+impl Sending {
+    fn new(hop: Hop, client: Client, mut request: reqwest::Result<Request>) -> Self {
+        let mut call = Prepared::new(hop);
+        if let Ok(request) = &mut request {
+            call.read(request);
+        }
+        Self(Stage::Planned(Some(Box::new(Plan { call, client, request, propagates: false }))))
+    }
+
+    /// Sends W3C trace context and baggage along (see [`propagate`]), the call being the parent of what the server does. Headers of
+    /// that name that are there already stay.
+    pub fn propagate(mut self) -> Self {
+        if let Stage::Planned(Some(plan)) = &mut self.0 {
+            plan.propagates = true;
+        }
+        self
+    }
+}
+
+impl Plan {
+    fn run(self) -> Pin<Box<dyn Future<Output = reqwest::Result<Response>> + Send>> {
+        let Self { call, client, request, propagates } = self;
+        match request {
+            Ok(mut request) => Box::pin(call.time(move || {
+                if propagates {
+                    propagate::inject(request.headers_mut());
+                }
+                client.execute(request)
+            })),
+            // Never sent: the call fails as it begins.
+            Err(error) => Box::pin(call.time(move || std::future::ready(Err(error)))),
+        }
+    }
+}
+
+impl Future for Sending {
+    type Output = reqwest::Result<Response>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.0 {
+                Stage::Running(call) => return call.as_mut().poll(cx),
+                Stage::Planned(plan) => match plan.take() {
+                    Some(plan) => self.0 = Stage::Running(plan.run()),
+                    // Taken and not put back: it panicked on the way.
+                    None => return Poll::Pending,
+                },
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Sending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sending").finish_non_exhaustive()
     }
 }
 
@@ -62,15 +129,6 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(hop: Hop) -> Self {
         Self { hop, said: Said::default(), address: None, sent: 0, upload: None }
-    }
-
-    fn execute(
-        mut self,
-        client: &Client,
-        mut request: Request,
-    ) -> impl Future<Output = reqwest::Result<Response>> + Send + use<> {
-        self.read(&mut request);
-        self.time(client.execute(request))
     }
 
     /// Notes what the request says. A streamed body is wrapped; one in memory is left alone, since the client could not send a wrapped
@@ -93,12 +151,13 @@ impl Prepared {
         }
     }
 
-    /// Times a future that gives the answer.
-    pub(super) fn time<F, E>(self, future: F) -> Timed<F>
+    /// Times the call that `start` makes, once this is polled. It is made as part of the call, whose context is the current one.
+    pub(super) fn time<S, F, E>(self, start: S) -> Timed<S, F>
     where
+        S: FnOnce() -> F,
         F: Future<Output = Result<Response, E>>,
     {
-        Timed { future, state: State::Idle(Some(self)) }
+        Timed { future: None, state: State::Idle(Some((self, start))) }
     }
 
     fn begin(self) -> Open {
@@ -185,8 +244,8 @@ fn info_of_error(error: &hyper_util::client::legacy::Error) -> Option<HttpInfo> 
     extensions.remove()
 }
 
-enum State {
-    Idle(Option<Prepared>),
+enum State<S> {
+    Idle(Option<(Prepared, S)>),
     Open(Open),
     Done,
 }
@@ -194,32 +253,38 @@ enum State {
 pin_project! {
     /// A call up to its answer's head.
     #[must_use = "futures do nothing unless polled"]
-    pub(super) struct Timed<F> {
+    pub(super) struct Timed<S, F> {
         // Dropped before the state, so that what it holds ends first.
         #[pin]
-        future: F,
-        state: State,
+        future: Option<F>,
+        state: State<S>,
     }
 }
 
-impl<F, E> Future for Timed<F>
+impl<S, F, E> Future for Timed<S, F>
 where
+    S: FnOnce() -> F,
     F: Future<Output = Result<Response, E>>,
     E: 'static,
 {
     type Output = Result<Response, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         if let State::Idle(prepared) = this.state
-            && let Some(prepared) = prepared.take()
+            && let Some((prepared, start)) = prepared.take()
         {
-            *this.state = State::Open(prepared.begin());
+            let mut open = prepared.begin();
+            let exchange = Arc::clone(&open.exchange);
+            this.future.set(Some(CALL.sync_scope(exchange, || open.poll_in(start))));
+            *this.state = State::Open(open);
         }
+        // There from the first poll on.
+        let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Pending };
         // Polled again after its output, the future itself answers for it.
-        let State::Open(open) = this.state else { return this.future.poll(cx) };
+        let State::Open(open) = this.state else { return future.poll(cx) };
         let exchange = Arc::clone(&open.exchange);
-        let result = ready!(CALL.sync_scope(exchange, || open.poll_in(|| this.future.poll(cx))));
+        let result = ready!(CALL.sync_scope(exchange, || open.poll_in(|| future.poll(cx))));
         let State::Open(mut open) = std::mem::replace(this.state, State::Done) else { return Poll::Ready(result) };
         Poll::Ready(match result {
             Ok(response) => Ok(answered(response, open)),

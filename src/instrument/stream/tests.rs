@@ -21,7 +21,7 @@ async fn ms(time: u64) {
 /// What was recorded, and that no hop was lost or is open.
 fn recorded(recorder: &Arc<Recorder>) -> Vec<Span> {
     let mut spans = Vec::new();
-    recorder.drain(&mut Vec::new(), &mut |record| spans.push(recorder.span(record, 0)));
+    recorder.drain(&mut Vec::new(), &mut |record, _| spans.push(recorder.span(record, 0)));
     let losses = recorder.losses();
     assert_eq!((losses.started, losses.recorded, losses.open), (spans.len() as u64, spans.len() as u64, 0));
     spans
