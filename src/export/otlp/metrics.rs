@@ -6,6 +6,7 @@
 use super::config::OtlpConfig;
 use super::resource::{SCOPE, resource};
 use super::worker::MetricsRequest;
+use crate::model::names::{self, Metric};
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
 use metrics_opentelemetry::{OpenTelemetryMetrics, OpenTelemetryRecorder};
 use opentelemetry::InstrumentationScope;
@@ -22,38 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// A metric as OpenTelemetry knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Translated {
-    /// Its name for the facade.
-    pub(crate) from: &'static str,
-    /// Its name for OpenTelemetry: `gen_ai.client.operation.duration`.
-    pub(crate) to: &'static str,
-    /// Bounds of its buckets, for a histogram.
-    pub(crate) bounds: &'static [f64],
-}
-
-/// The table by which metrics are translated. What is not in it keeps its name.
-pub(crate) trait MetricNames {
-    /// Every metric whose name changes or whose buckets are its own.
-    fn metrics(&self) -> Vec<Translated>;
-    /// Labels whose names change: (facade, OpenTelemetry).
-    fn labels(&self) -> Vec<(&'static str, &'static str)>;
-}
-
-/// No translation at all.
-pub(super) struct AsTheyAre;
-
-impl MetricNames for AsTheyAre {
-    fn metrics(&self) -> Vec<Translated> {
-        Vec::new()
-    }
-
-    fn labels(&self) -> Vec<(&'static str, &'static str)> {
-        Vec::new()
-    }
-}
-
 /// The meter and its way out.
 #[derive(Debug)]
 pub(super) struct MetricsOut {
@@ -62,17 +31,11 @@ pub(super) struct MetricsOut {
 }
 
 impl MetricsOut {
-    pub(super) fn new(config: &OtlpConfig, names: &dyn MetricNames, requests: mpsc::Sender<MetricsRequest>) -> Self {
+    pub(super) fn new(config: &OtlpConfig, requests: mpsc::Sender<MetricsRequest>) -> Self {
         let reader = PeriodicReader::builder(Out(requests)).with_interval(config.metric_interval).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource(&config.resource)).build();
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
-        let mut recorder = OpenTelemetryRecorder::new(OpenTelemetryMetrics::new(provider.meter_with_scope(scope)));
-        let metrics = names.metrics();
-        for metric in metrics.iter().filter(|metric| !metric.bounds.is_empty()) {
-            recorder.set_histogram_bounds_mut(std::iter::once(metric.to), metric.bounds);
-        }
-        let metrics = metrics.iter().map(|metric| (metric.from, metric.to)).collect();
-        let bridge = Bridge { recorder, metrics, labels: names.labels().into_iter().collect() };
+        let bridge = Bridge::new(OpenTelemetryRecorder::new(OpenTelemetryMetrics::new(provider.meter_with_scope(scope))));
         Self { provider, bridge: Arc::new(bridge) }
     }
 
@@ -139,6 +102,16 @@ impl std::fmt::Debug for Bridge {
 }
 
 impl Bridge {
+    /// Translates by the table of names. What is not in it keeps its name, and the bounds of the SDK.
+    fn new(mut recorder: OpenTelemetryRecorder) -> Self {
+        let name = |metric: &Metric| metric.otel.unwrap_or(metric.name);
+        for metric in names::ALL.iter().filter(|metric| !metric.buckets.is_empty()) {
+            recorder.set_histogram_bounds_mut(std::iter::once(name(metric)), metric.buckets);
+        }
+        let renamed = names::ALL.iter().filter_map(|metric| Some((metric.name, metric.otel?)));
+        Self { recorder, metrics: renamed.collect(), labels: names::label::OTEL.iter().copied().collect() }
+    }
+
     fn name(&self, name: KeyName) -> KeyName {
         self.metrics.get(name.as_str()).map_or(name, |&to| KeyName::from_const_str(to))
     }
@@ -184,5 +157,25 @@ impl Recorder for Translating {
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
         self.0.recorder.register_histogram(&self.0.key(key), metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conventional_metrics_leave_by_their_conventional_names_and_others_as_they_are() {
+        let meter = SdkMeterProvider::default().meter("test");
+        let bridge = Bridge::new(OpenTelemetryRecorder::new(OpenTelemetryMetrics::new(meter)));
+        let labels = vec![Label::new(names::label::GEN_AI_MODEL, "gpt-test"), Label::new(names::label::ERROR_TYPE, "timeout")];
+        let key = Key::from_parts(names::GEN_AI_DURATION.name, labels);
+        let translated = Key::from_parts(
+            "gen_ai.client.operation.duration",
+            vec![Label::new("gen_ai.request.model", "gpt-test"), Label::new("error.type", "timeout")],
+        );
+        assert_eq!(*bridge.key(&key), translated);
+        let own = Key::from_parts(names::HOP_DURATION.name, vec![Label::new(names::label::KIND, "llm")]);
+        assert_eq!(*bridge.key(&own), own);
     }
 }
