@@ -1,5 +1,6 @@
 //! The library's doors: what wraps the clients that a service already has.
 
+pub mod attempt;
 pub mod context;
 pub mod ending;
 pub mod failure;
@@ -10,6 +11,7 @@ pub mod pool;
 pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+pub mod startup;
 pub mod stream;
 #[cfg(feature = "tower")]
 pub mod tower;

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Place};
 use super::ending::Ending;
-use super::hop::{SLACK, cut};
+use super::hop::{cut, dropped_in};
 use super::propagate::Remote;
 use super::recorder::{Beginning, Key, Log, Recorder, RunFacts, Subject, run_of, subtree};
 use super::{clock, ids, span, stall};
@@ -164,13 +164,7 @@ impl OpenRun {
 
     /// How a run ends that nobody ended.
     pub(crate) fn dropped(&self) -> Ending {
-        if std::thread::panicking() {
-            Ending::panicked()
-        } else if self.context.remaining().is_some_and(|left| left < SLACK) {
-            Ending::cut()
-        } else {
-            Ending::cancelled()
-        }
+        dropped_in(&self.context)
     }
 
     /// Ends the run.

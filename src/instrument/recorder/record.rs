@@ -1,5 +1,6 @@
 //! What is kept of one piece of work from its start until the drain takes it.
 
+use super::tries::Tries;
 use crate::instrument::ending::Ending;
 use crate::instrument::stall::Blocked;
 use crate::model::{Call, FailedBy, Kind, Name, Nanos, Origin, Outcome, Phase, Role, Span, SpanId, Stall, Timeline};
@@ -63,6 +64,8 @@ pub(crate) struct More {
     /// What a door told beside the times.
     pub(crate) call: Option<Box<Call>>,
     pub(crate) live: Option<Arc<dyn Live>>,
+    /// The attempts, where they are told apart.
+    pub(crate) tries: Option<Box<Tries>>,
     /// When its own work blocked the thread.
     pub(crate) blocked: Vec<Blocked>,
     /// When the caller was blocked while it was open, and whether by a poll of its own run.
@@ -84,6 +87,7 @@ impl Record {
                 errno: None,
                 call: None,
                 live: None,
+                tries: None,
                 blocked: Vec::new(),
                 held_up: Vec::new(),
                 moves: Vec::new(),
@@ -210,11 +214,24 @@ impl Record {
 
     /// What was told of the call, without asking its door.
     pub(crate) fn told(&self, now: Nanos) -> Call {
+        if let Some(call) = self.tried(now, false) {
+            return self.completed(call, now);
+        }
         let told = self.more.as_ref().and_then(|more| more.call.as_deref().cloned());
         self.completed(told.unwrap_or_else(|| Call::new(Origin::Library, Timeline::new(self.start))), now)
     }
 
+    /// The call of a hop whose attempts are told apart.
+    fn tried(&self, now: Nanos, ask: bool) -> Option<Call> {
+        let more = self.more.as_deref()?;
+        let tries = more.tries.as_deref()?;
+        Some(tries.call(&self.timeline(now), more.call.as_deref(), self.until(now), ask))
+    }
+
     fn whole_call(&self, now: Nanos) -> Call {
+        if let Some(call) = self.tried(now, true) {
+            return self.completed(call, now);
+        }
         match self.more.as_ref().and_then(|more| more.live.as_ref()).filter(|_| self.is_open()) {
             Some(live) => self.completed(live.call(now), now),
             None => self.told(now),
