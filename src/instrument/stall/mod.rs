@@ -58,13 +58,8 @@ impl Blocked {
 
     /// The timeline of a hop that was open while the event loop was blocked: what it could have gone on with by then is a stall.
     ///
-    /// `moves` are moments at which it got a piece without changing its phase. A hop that began and ended while the loop was blocked was
-    /// never at the loop's mercy.
-    pub(crate) fn held_up(&self, timeline: &Timeline, is_open: bool, moves: &[Nanos]) -> Timeline {
-        let inside = self.start <= timeline.start() && timeline.end() <= self.end;
-        if inside && !is_open {
-            return timeline.clone();
-        }
+    /// `moves` are moments at which it got a piece without changing its phase.
+    pub(crate) fn held_up(&self, timeline: &Timeline, moves: &[Nanos]) -> Timeline {
         let until = self.end.saturating_add(SLACK);
         let mut out = None;
         for part in timeline.within(self.start, self.end) {
