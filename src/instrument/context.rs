@@ -4,7 +4,7 @@
 //! `select!`, `join!` and from thread to thread, and is right after a panic or a cancellation. A spawned task starts without one;
 //! [`Context::carry`] takes it along.
 
-use super::recorder::{Key, Log, Record, Shared};
+use super::recorder::{Key, Log, Record, Shared, SubjectId};
 use crate::model::{Nanos, Phase, SpanId, TraceId};
 use pin_project_lite::pin_project;
 use std::cell::Cell;
@@ -22,6 +22,16 @@ pub struct Context {
     place: Option<Place>,
     /// The context around, where that is of another handle.
     outer: Option<Arc<Context>>,
+    /// The place is a hop whose attempts are told apart.
+    attempt: Option<Attempting>,
+}
+
+/// A hop whose attempts are told apart, while one of them is made, or any may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempting {
+    pub(crate) subject: SubjectId,
+    /// The attempt that is made.
+    pub(crate) number: Option<u32>,
 }
 
 /// A span that is open in a log.
@@ -58,7 +68,7 @@ impl Place {
 }
 
 thread_local! {
-    static CURRENT: Cell<Context> = const { Cell::new(Context { place: None, outer: None }) };
+    static CURRENT: Cell<Context> = const { Cell::new(Context { place: None, outer: None, attempt: None }) };
 }
 
 impl Context {
@@ -104,7 +114,17 @@ impl Context {
     pub(crate) fn of(place: Place, around: &Self) -> Self {
         let foreign = around.place.as_ref().is_some_and(|other| !Arc::ptr_eq(&other.log.shared, &place.log.shared));
         let outer = if foreign { Some(Arc::new(around.clone())) } else { around.outer.clone() };
-        Self { place: Some(place), outer }
+        Self { place: Some(place), outer, attempt: None }
+    }
+
+    /// The same, where attempts are made.
+    pub(crate) fn attempting(&self, attempt: Option<Attempting>) -> Self {
+        Self { attempt, ..self.clone() }
+    }
+
+    /// The hop here whose attempts are told apart.
+    pub(crate) fn attempt(&self) -> Option<(&Place, Attempting)> {
+        Some((self.place.as_ref()?, self.attempt?))
     }
 
     pub(crate) fn place(&self) -> Option<&Place> {

@@ -1,12 +1,13 @@
 //! The door for anything: a future, a closure, or a stretch of code that is told by hand.
 
-use super::context::{Context, Place};
+use super::context::{Attempting, Context, Place};
 use super::ending::Ending;
-use super::recorder::{Beginning, Key, Live, Log, Recorder, Room, Subject, SubjectId};
+use super::recorder::{Beginning, Key, Live, Log, Over, Record, Recorder, Room, Shared, Subject, SubjectId};
 use super::span;
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// One dependency as a service calls it: times each call.
@@ -15,7 +16,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Hop {
     pub(crate) recorder: Arc<Recorder>,
-    subject: SubjectId,
+    pub(crate) subject: SubjectId,
     kind: Kind,
     dependency: Name,
 }
@@ -97,6 +98,8 @@ pub struct OpenHop {
     context: Context,
     /// Whether it is recorded and has not ended.
     recorded: bool,
+    /// It is an attempt of the hop at its place.
+    attempt: Option<u32>,
     span: tracing::Span,
 }
 
@@ -109,6 +112,9 @@ impl OpenHop {
     pub(crate) fn begin_at(shard: Arc<Log>, subject: SubjectId, phase: Phase, start: Nanos) -> Self {
         Context::with_current(|around| {
             let span = span::of_hop(|| shard.shared.named(subject));
+            if let Some((place, attempt)) = join(around, &shard.shared, subject, start) {
+                return Self { context: Context::of(place, around), recorded: true, attempt: Some(attempt), span };
+            }
             let outer = around.place_for(&shard.shared);
             let (parent, root, deadline) = match outer {
                 Some(place) => (Some(place.id), Some(place.root), place.deadline),
@@ -117,11 +123,26 @@ impl OpenHop {
             let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
             let log = run.map_or(shard, |place| Arc::clone(&place.log));
             let Some(key) = log.open(Beginning { subject, is_hop: true, parent, root, start, phase }) else {
-                return Self { context: around.clone(), recorded: false, span };
+                return Self { context: around.clone(), recorded: false, attempt: None, span };
             };
             let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
-            Self { context: Context::of(place, around), recorded: true, span }
+            Self { context: Context::of(place, around), recorded: true, attempt: None, span }
         })
+    }
+
+    /// Begins work of the service's own below `outer`: recorded as a call is, and no hop.
+    pub(crate) fn begin_part(shard: Arc<Log>, outer: Option<&Place>, subject: SubjectId, around: &Context) -> Self {
+        let span = span::of_run(&shard.shared.named(subject).operation, false);
+        let start = shard.shared.clock.now();
+        let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
+        let log = run.map_or(shard, |place| Arc::clone(&place.log));
+        let (parent, root) = (outer.map(|place| place.id), outer.map(|place| place.root));
+        let Some(key) = log.open(Beginning { subject, is_hop: false, parent, root, start, phase: Phase::Own }) else {
+            return Self { context: around.clone(), recorded: false, attempt: None, span };
+        };
+        let deadline = outer.and_then(|place| place.deadline);
+        let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
+        Self { context: Context::of(place, around), recorded: true, attempt: None, span }
     }
 
     /// From now on the call is in `phase`; what came before keeps its own. A clock read and a short lock.
@@ -135,7 +156,10 @@ impl OpenHop {
     /// Tells facts of the call: status, model, tokens, bytes, attempts. Allocates on the first use.
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Call)) {
         if let Some((log, key)) = self.key() {
-            log.edit(key, |record| change(record.call()));
+            log.edit(key, |record| match self.attempt {
+                Some(number) => record.call_of_try(number).map_or((), change),
+                None => change(record.call()),
+            });
         }
     }
 
@@ -154,7 +178,10 @@ impl OpenHop {
     /// Lets a door that knows more tell the call when somebody looks.
     pub(crate) fn live(&mut self, live: Arc<dyn Live>) {
         if let Some((log, key)) = self.key() {
-            log.edit(key, |record| record.more().live = Some(live));
+            log.edit(key, |record| match self.attempt {
+                Some(number) => record.live_of_try(number).map_or((), |known| *known = Some(live)),
+                None => record.more().live = Some(live),
+            });
         }
     }
 
@@ -207,11 +234,14 @@ impl OpenHop {
             self.span = tracing::Span::none();
         }
         let Some((log, key)) = self.key() else { return };
-        let room = log.end(key, log.shared.clock.now(), ending, call);
-        if room == Room::Little
-            && let Some(drain) = log.shared.drain()
-        {
-            drain.try_drain();
+        let now = log.shared.clock.now();
+        match self.attempt {
+            Some(number) => {
+                if let Some(over) = log.edit(key, |record| record.end_try(number, now, ending, call)).flatten() {
+                    end_tried(log, key, over);
+                }
+            }
+            None => end_record(log, key, now, ending, call),
         }
         self.recorded = false;
     }
@@ -228,15 +258,81 @@ impl OpenHop {
 
     /// Ends the call with what its door knows of it, where one said that it does.
     pub(crate) fn finish_live(&mut self, ending: Ending) {
-        let live = self
-            .key()
-            .and_then(|(log, key)| Some((log.edit(key, |record| record.more.as_ref()?.live.clone())??, log.shared.clock.now())));
+        let live =
+            self.key().and_then(|(log, key)| Some((log.edit(key, |record| self.live_of(record))??, log.shared.clock.now())));
         self.finish(ending, live.map(|(live, now)| Box::new(live.call(now))));
+    }
+
+    fn live_of(&self, record: &mut Record) -> Option<Arc<dyn Live>> {
+        match self.attempt {
+            Some(number) => record.live_of_try(number)?.clone(),
+            None => record.more.as_ref()?.live.clone(),
+        }
+    }
+
+    /// A hop whose attempts are told apart: where it is recorded, if it is, and the span to enter for its work.
+    pub(crate) fn into_tries(mut self) -> (Context, bool, tracing::Span) {
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        let tells = self
+            .key()
+            .filter(|_| self.attempt.is_none())
+            .and_then(|(log, key)| log.edit(key, |record| record.tell_tries(span.clone())));
+        self.recorded &= tells.is_none();
+        (self.context.clone(), tells.is_some(), span)
     }
 
     /// How a call ends that nobody ended.
     pub(crate) fn dropped(&self) -> Ending {
         dropped_in(&self.context)
+    }
+}
+
+/// The attempt that a call becomes: of the hop around, where that tells attempts apart and calls the same dependency.
+fn join(around: &Context, shared: &Arc<Shared>, subject: SubjectId, start: Nanos) -> Option<(Place, u32)> {
+    let (place, Attempting { subject: hop, number }) = around.attempt()?;
+    if !Arc::ptr_eq(&place.log.shared, shared) {
+        return None;
+    }
+    let same = || {
+        let (hop, call) = (shared.named(hop), shared.named(subject));
+        hop.kind == call.kind && hop.dependency == call.dependency
+    };
+    if hop != subject && !same() {
+        return None;
+    }
+    let number = match number {
+        Some(number) => place.log.edit(place.key()?, |record| record.join_try(number))?.then_some(number)?,
+        None => begin_attempt(place, start, true)?,
+    };
+    Some((place.clone(), number))
+}
+
+/// Begins an attempt of a hop that tells them apart; of a door's call, or of work that may hold one.
+pub(crate) fn begin_attempt(place: &Place, start: Nanos, joined: bool) -> Option<u32> {
+    let (number, full) = place.log.edit(place.key()?, |record| record.begin_try(start, joined))??;
+    if full {
+        place.log.shared.missed_attempts.fetch_add(1, Ordering::Relaxed);
+    }
+    Some(number)
+}
+
+/// Ends a hop with its last attempt.
+pub(crate) fn end_tried(log: &Log, key: Key, over: Over) {
+    let Over { ending, end, span } = over;
+    if !span.is_none() {
+        if let Some(call) = log.edit(key, |record| record.told(end)) {
+            span::tell(&span, &call);
+        }
+        span::end(&span, &ending);
+    }
+    end_record(log, key, end, ending, None);
+}
+
+fn end_record(log: &Log, key: Key, end: Nanos, ending: Ending, call: Option<Box<Call>>) {
+    if log.end(key, end, ending, call) == Room::Little
+        && let Some(drain) = log.shared.drain()
+    {
+        drain.try_drain();
     }
 }
 

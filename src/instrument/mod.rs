@@ -1,5 +1,6 @@
 //! The library's doors: what wraps the clients that a service already has.
 
+pub mod attempt;
 pub mod context;
 pub mod ending;
 pub mod failure;
@@ -9,6 +10,7 @@ pub mod hop;
 pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+pub mod startup;
 #[cfg(feature = "tower")]
 pub mod tower;
 

@@ -2,6 +2,7 @@
 
 use super::Hopwatch;
 use crate::instrument::gate::Gate;
+use crate::instrument::startup::{self, Startup, StartupPhase};
 use std::ops::RangeInclusive;
 
 impl Hopwatch {
@@ -16,5 +17,18 @@ impl Hopwatch {
     #[must_use]
     pub fn adaptive_gate(&self, name: &str, limits: RangeInclusive<usize>) -> Gate {
         Gate::adaptive(&self.inner.recorder, name, limits)
+    }
+
+    /// The start-up of the service, counted from the start of its process: the one under way, or a new one when none is. Keep it until
+    /// [`ready`](Startup::ready); dropped before, it was aborted.
+    #[must_use = "a start-up that is dropped at once is aborted at once"]
+    pub fn startup(&self) -> Startup {
+        Startup::of(&self.inner.recorder)
+    }
+
+    /// A named part of whatever start-up is under way, for code that does not know of one: what makes a client, wherever it is called.
+    /// Inside a run it is recorded there. Takes a lock: make it once where it is timed often.
+    pub fn startup_phase(&self, name: &str) -> StartupPhase {
+        startup::phase_anywhere(&self.inner.recorder, name)
     }
 }

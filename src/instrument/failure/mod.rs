@@ -1,8 +1,8 @@
 //! What an error means: outcome, who failed, in which phase, a short code.
 //!
 //! An error is known by its type, found on a walk along its sources, never by its text. The rules and the error chains they rest
-//! on were measured against reqwest 0.13, hyper 1, hyper-util 0.1, h2 0.4 and rustls 0.23; other major versions of these are other
-//! types and give the coarser answer of what is left.
+//! on were measured against reqwest 0.13, hyper 1, hyper-util 0.1, h2 0.4 and rustls 0.23; other major versions of these are
+//! other types and give the coarser answer of what is left.
 
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 mod http;
@@ -52,8 +52,9 @@ pub struct Failure {
 
 /// Says what an error means by looking at it and its sources.
 ///
-/// Known are `std::io::Error` and tokio's `Elapsed`; with the feature `reqwest` also the errors of reqwest, hyper, hyper-util, h2 and
-/// rustls, and the look-ups of our own resolver; with `tower` those of hyper, h2 and tower. Anything else is [`Outcome::Error`].
+/// Known are `std::io::Error` and tokio's `Elapsed`; with the feature `reqwest` also the errors of reqwest, hyper, hyper-util, h2
+/// and rustls, and the look-ups of our own resolver; with `tower` those of hyper, h2 and tower. Anything else is
+/// [`Outcome::Error`].
 ///
 /// Allocates the code's name. Never panics.
 #[must_use]

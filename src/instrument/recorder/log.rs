@@ -263,6 +263,11 @@ impl Log {
         self.state().counts
     }
 
+    /// Whether the run of this log ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state().end.is_some()
+    }
+
     /// Whether nothing more can come of a run's log: it ended, nothing is open and everything was handed on.
     pub(crate) fn is_spent(&self) -> bool {
         let state = self.state();

@@ -9,11 +9,13 @@ mod run;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 pub(crate) use log::{Beginning, Belongs, Counts, Key, Log, Room, RunFacts};
 pub(crate) use record::{Live, Record, Subject, SubjectId};
 pub(crate) use run::{run_of, subtree};
 pub(crate) use shared::{Drain, DrainRef, Shared};
+pub(crate) use tries::{Leaving, Over};
 
 use crate::attribution::{History, Judgement, judge_with};
 use crate::instrument::clock::Clock;
@@ -36,6 +38,7 @@ pub(crate) struct Recorder {
     pub(crate) shared: Arc<Shared>,
     shards: Box<[Arc<Log>]>,
     runs: Mutex<Runs>,
+    pub(crate) startups: Mutex<crate::instrument::startup::Startups>,
     /// Gates that are told of.
     pub(crate) gates: Mutex<Vec<Arc<crate::instrument::gate::Inner>>>,
 }
@@ -70,6 +73,7 @@ impl Recorder {
             shards: (0..shards).map(|_| Arc::new(Log::new(Arc::clone(&shared), None))).collect(),
             shared,
             runs: Mutex::default(),
+            startups: Mutex::default(),
             gates: Mutex::default(),
         }
     }
@@ -164,6 +168,10 @@ impl Recorder {
         let odd = self.shared.odd_names.load(Ordering::Relaxed);
         if odd > 0 {
             losses.missed.insert("odd_names", odd);
+        }
+        let attempts = self.shared.missed_attempts.load(Ordering::Relaxed);
+        if attempts > 0 {
+            losses.missed.insert("attempts", attempts);
         }
         losses
     }

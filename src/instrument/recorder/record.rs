@@ -1,5 +1,6 @@
 //! What is kept of one piece of work from its start until the drain takes it.
 
+use super::tries::Tries;
 use crate::instrument::ending::Ending;
 use crate::model::{Call, FailedBy, Kind, Name, Nanos, Origin, Outcome, Phase, Role, Span, SpanId, Timeline};
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub(crate) struct More {
     /// What a door told beside the times.
     pub(crate) call: Option<Box<Call>>,
     pub(crate) live: Option<Arc<dyn Live>>,
+    /// The attempts, where they are told apart.
+    pub(crate) tries: Option<Box<Tries>>,
 }
 
 impl Record {
@@ -67,7 +70,7 @@ impl Record {
         let start = self.start;
         self.more.get_or_insert_with(|| {
             let before = Timeline::new(start);
-            Box::new(More { before, status: None, error_type: None, errno: None, call: None, live: None })
+            Box::new(More { before, status: None, error_type: None, errno: None, call: None, live: None, tries: None })
         })
     }
 
@@ -154,11 +157,24 @@ impl Record {
 
     /// What was told of the call, without asking its door.
     pub(crate) fn told(&self, now: Nanos) -> Call {
+        if let Some(call) = self.tried(now, false) {
+            return self.completed(call, now);
+        }
         let told = self.more.as_ref().and_then(|more| more.call.as_deref().cloned());
         self.completed(told.unwrap_or_else(|| Call::new(Origin::Library, Timeline::new(self.start))), now)
     }
 
+    /// The call of a hop whose attempts are told apart.
+    fn tried(&self, now: Nanos, ask: bool) -> Option<Call> {
+        let more = self.more.as_deref()?;
+        let tries = more.tries.as_deref()?;
+        Some(tries.call(&self.timeline(now), more.call.as_deref(), self.until(now), ask))
+    }
+
     fn whole_call(&self, now: Nanos) -> Call {
+        if let Some(call) = self.tried(now, true) {
+            return self.completed(call, now);
+        }
         match self.more.as_ref().and_then(|more| more.live.as_ref()).filter(|_| self.is_open()) {
             Some(live) => self.completed(live.call(now), now),
             None => self.told(now),

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     subjects: RwLock<Subjects>,
     /// Names beyond the cap, and names that were no names.
     pub(crate) odd_names: AtomicU64,
+    /// Attempts that their hop had no room for.
+    pub(crate) missed_attempts: AtomicU64,
     pub(crate) drain: OnceLock<DrainRef>,
     /// What calls took before.
     pub(crate) history: Mutex<History>,
@@ -56,6 +58,7 @@ impl Shared {
             service: redact::name(service).into(),
             subjects: RwLock::default(),
             odd_names: AtomicU64::new(0),
+            missed_attempts: AtomicU64::new(0),
             drain: OnceLock::new(),
             history: Mutex::default(),
         }

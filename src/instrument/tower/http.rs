@@ -300,7 +300,7 @@ impl Watcher for HopWatcher {
 impl Drop for HopWatcher {
     fn drop(&mut self) {
         if let Some(open) = &self.open {
-            let enough = !self.is_wanted && !self.answer.is_stream();
+            let enough = self.answer.is_done() || (!self.is_wanted && !self.answer.is_stream());
             self.end(self.answered.left(open.dropped(), enough), false);
         }
     }
