@@ -14,6 +14,8 @@ mod endings;
 #[cfg(test)]
 mod h2;
 #[cfg(test)]
+mod mounted;
+#[cfg(test)]
 mod phases;
 #[cfg(test)]
 mod ready;
