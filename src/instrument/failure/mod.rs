@@ -59,17 +59,27 @@ pub struct Failure {
 /// Allocates the code's name. Never panics.
 #[must_use]
 pub fn classify(error: &(dyn Error + 'static)) -> Failure {
-    gather(error).judge()
+    gather(error, Evidence::default()).judge()
 }
 
 /// The same for a value of any type, as a future gives it: known errors, also in a `Box<dyn Error>` with or without `Send` and
 /// `Sync`. A type that is not known gives its own name as the code.
 #[must_use]
 pub fn classify_any<E: 'static>(error: &E) -> Failure {
+    judge(error, Evidence::default())
+}
+
+/// The same for an error of an answer's body.
+#[cfg(feature = "tower")]
+pub(crate) fn of_body<E: 'static>(error: &E) -> Ending {
+    judge(error, Evidence { place: judge::Place::Body, ..Evidence::default() }).into()
+}
+
+fn judge<E: 'static>(error: &E, known: Evidence) -> Failure {
     let any: &dyn Any = error;
     match as_error(any) {
-        Some(error) => classify(error),
-        None => Failure { error_type: type_code(std::any::type_name::<E>()).into(), ..Evidence::default().judge() },
+        Some(error) => gather(error, known).judge(),
+        None => Failure { error_type: type_code(std::any::type_name::<E>()).into(), ..known.judge() },
     }
 }
 
@@ -88,8 +98,7 @@ impl From<Failure> for Ending {
     }
 }
 
-fn gather(error: &(dyn Error + 'static)) -> Evidence {
-    let mut evidence = Evidence::default();
+fn gather(error: &(dyn Error + 'static), mut evidence: Evidence) -> Evidence {
     for error in chain(error) {
         system::see(error, &mut evidence);
         #[cfg(all(unix, feature = "reqwest"))]
