@@ -221,7 +221,7 @@ async fn the_metrics_count_what_the_report_counts() {
     let open = docs.start();
     let text = watch.metrics().unwrap();
     for line in [
-        "hopwatch_hop_calls_total{kind=\"retrieval\",dependency=\"docs\",outcome=\"ok\",status=\"\"} 3",
+        "hopwatch_hop_calls_total{kind=\"retrieval\",dependency=\"docs\",outcome=\"ok\"} 3",
         "hopwatch_hop_phase_seconds_sum{kind=\"llm\",dependency=\"openai\",phase=\"wait\"} 2.25",
         "hopwatch_hop_phase_seconds_count{kind=\"llm\",dependency=\"openai\",phase=\"wait\"} 3",
         "hopwatch_runs_total{run=\"support\",outcome=\"ok\"} 3",
