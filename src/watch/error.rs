@@ -1,5 +1,6 @@
 //! Why a run gave no output, with the report of it.
 
+use crate::attribution;
 use crate::export::report::{self, Report, Style};
 use crate::instrument::run::{Expired, Unfinished};
 use crate::model::{Losses, Run, Verdict};
@@ -91,5 +92,5 @@ impl fmt::Debug for RunError {
 impl std::error::Error for RunError {}
 
 fn exceeded(expired: &Expired) -> String {
-    expired.judgement.verdict.as_ref().map_or_else(|| "deadline exceeded".to_owned(), |verdict| verdict.sentence.clone())
+    attribution::exceeded(&expired.run, &expired.judgement)
 }
