@@ -5,12 +5,14 @@
 #![doc = include_str!("guide/limits.md")]
 // The floors (who may import whom) are told and kept by tests/architecture.rs.
 
+pub use instrument::attempt::{Attempt, Attempts, OpenAttempt};
 pub use instrument::context::Context;
 pub use instrument::ending::Ending;
 pub use instrument::gate::{Gate, GatedHop, Held, Permit, Shed};
 pub use instrument::hop::{Hop, OpenHop};
+pub use instrument::startup::{FirstCall, OpenPhase, Startup, StartupPhase};
 pub use model::{Kind, Outcome, Phase};
-pub use watch::{BuildError, Builder, Hopwatch, RunError, Scope, Telemetry, setup};
+pub use watch::{BuildError, Builder, Hopwatch, NoRuntime, RunError, Scope, Telemetry, setup};
 
 pub mod attribution;
 pub mod export;

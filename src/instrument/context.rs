@@ -4,14 +4,15 @@
 //! `select!`, `join!` and from thread to thread, and is right after a panic or a cancellation. A spawned task starts without one;
 //! [`Context::carry`] takes it along.
 
-use super::recorder::{Key, Log, Record, Shared};
+use super::recorder::{Key, Log, Record, Shared, SubjectId};
+use super::stall;
 use crate::model::{Nanos, Phase, SpanId, TraceId};
 use pin_project_lite::pin_project;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 /// The run and the hop that work belongs to.
@@ -22,6 +23,16 @@ pub struct Context {
     place: Option<Place>,
     /// The context around, where that is of another handle.
     outer: Option<Arc<Context>>,
+    /// The place is a hop whose attempts are told apart.
+    attempt: Option<Attempting>,
+}
+
+/// A hop whose attempts are told apart, while one of them is made, or any may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempting {
+    pub(crate) subject: SubjectId,
+    /// The attempt that is made.
+    pub(crate) number: Option<u32>,
 }
 
 /// A span that is open in a log.
@@ -58,7 +69,7 @@ impl Place {
 }
 
 thread_local! {
-    static CURRENT: Cell<Context> = const { Cell::new(Context { place: None, outer: None }) };
+    static CURRENT: Cell<Context> = const { Cell::new(Context { place: None, outer: None, attempt: None }) };
 }
 
 impl Context {
@@ -104,7 +115,17 @@ impl Context {
     pub(crate) fn of(place: Place, around: &Self) -> Self {
         let foreign = around.place.as_ref().is_some_and(|other| !Arc::ptr_eq(&other.log.shared, &place.log.shared));
         let outer = if foreign { Some(Arc::new(around.clone())) } else { around.outer.clone() };
-        Self { place: Some(place), outer }
+        Self { place: Some(place), outer, attempt: None }
+    }
+
+    /// The same, where attempts are made.
+    pub(crate) fn attempting(&self, attempt: Option<Attempting>) -> Self {
+        Self { attempt, ..self.clone() }
+    }
+
+    /// The hop here whose attempts are told apart.
+    pub(crate) fn attempt(&self) -> Option<(&Place, Attempting)> {
+        Some((self.place.as_ref()?, self.attempt?))
     }
 
     pub(crate) fn place(&self) -> Option<&Place> {
@@ -239,7 +260,15 @@ impl<F: Future> Future for Carried<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.context.enter();
-        Poll::Ready(ready!(this.future.poll(cx)))
+        let log = this.context.place().map(|place| &place.log).filter(|log| log.run.is_some()).map(Arc::clone);
+        let timed = log.as_ref().map(|log| stall::poll::Poll::begin(log.shared.clock.now()));
+        let output = {
+            let _entered = this.context.enter();
+            this.future.poll(cx)
+        };
+        if let (Some(log), Some(timed)) = (log, timed) {
+            log.polled(timed);
+        }
+        output
     }
 }

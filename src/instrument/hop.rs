@@ -1,12 +1,15 @@
 //! The door for anything: a future, a closure, or a stretch of code that is told by hand.
 
-use super::context::{Context, Place};
+use super::context::{Attempting, Context, Place};
 use super::ending::Ending;
-use super::recorder::{Beginning, Key, Live, Log, Recorder, Room, Subject, SubjectId};
+use super::recorder::{Beginning, Key, Live, Log, Over, Record, Recorder, Room, Shared, Subject, SubjectId};
 use super::span;
+use super::stall::poll::{Long, Poll};
+use super::stall::{self, Blocked};
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// One dependency as a service calls it: times each call.
@@ -15,7 +18,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Hop {
     pub(crate) recorder: Arc<Recorder>,
-    subject: SubjectId,
+    pub(crate) subject: SubjectId,
     kind: Kind,
     dependency: Name,
 }
@@ -60,7 +63,9 @@ impl Hop {
 
     /// Begins a call in a given phase.
     pub(crate) fn start_in(&self, phase: Phase) -> OpenHop {
-        OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase)
+        let mut open = OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase);
+        open.read = None;
+        open
     }
 
     /// Begins a call that began a moment ago.
@@ -84,7 +89,11 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn begin(self) -> OpenHop {
-        OpenHop::begin(self.shard, self.subject, Phase::Wait)
+        self.begin_in(Phase::Wait)
+    }
+
+    pub(crate) fn begin_in(self, phase: Phase) -> OpenHop {
+        OpenHop::begin(self.shard, self.subject, phase)
     }
 }
 
@@ -97,6 +106,10 @@ pub struct OpenHop {
     context: Context,
     /// Whether it is recorded and has not ended.
     recorded: bool,
+    /// It is an attempt of the hop at its place.
+    attempt: Option<u32>,
+    /// It began, or the clock was read for it, at this very moment.
+    read: Option<Nanos>,
     span: tracing::Span,
 }
 
@@ -109,6 +122,15 @@ impl OpenHop {
     pub(crate) fn begin_at(shard: Arc<Log>, subject: SubjectId, phase: Phase, start: Nanos) -> Self {
         Context::with_current(|around| {
             let span = span::of_hop(|| shard.shared.named(subject));
+            if let Some((place, attempt)) = join(around, &shard.shared, subject, start) {
+                return Self {
+                    context: Context::of(place, around),
+                    recorded: true,
+                    attempt: Some(attempt),
+                    read: Some(start),
+                    span,
+                };
+            }
             let outer = around.place_for(&shard.shared);
             let (parent, root, deadline) = match outer {
                 Some(place) => (Some(place.id), Some(place.root), place.deadline),
@@ -117,11 +139,26 @@ impl OpenHop {
             let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
             let log = run.map_or(shard, |place| Arc::clone(&place.log));
             let Some(key) = log.open(Beginning { subject, is_hop: true, parent, root, start, phase }) else {
-                return Self { context: around.clone(), recorded: false, span };
+                return Self { context: around.clone(), recorded: false, attempt: None, read: None, span };
             };
             let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
-            Self { context: Context::of(place, around), recorded: true, span }
+            Self { context: Context::of(place, around), recorded: true, attempt: None, read: Some(start), span }
         })
+    }
+
+    /// Begins work of the service's own below `outer`: recorded as a call is, and no hop.
+    pub(crate) fn begin_part(shard: Arc<Log>, outer: Option<&Place>, subject: SubjectId, around: &Context) -> Self {
+        let span = span::of_run(&shard.shared.named(subject).operation, false);
+        let start = shard.shared.clock.now();
+        let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
+        let log = run.map_or(shard, |place| Arc::clone(&place.log));
+        let (parent, root) = (outer.map(|place| place.id), outer.map(|place| place.root));
+        let Some(key) = log.open(Beginning { subject, is_hop: false, parent, root, start, phase: Phase::Own }) else {
+            return Self { context: around.clone(), recorded: false, attempt: None, read: None, span };
+        };
+        let deadline = outer.and_then(|place| place.deadline);
+        let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
+        Self { context: Context::of(place, around), recorded: true, attempt: None, read: Some(start), span }
     }
 
     /// From now on the call is in `phase`; what came before keeps its own. A clock read and a short lock.
@@ -135,7 +172,10 @@ impl OpenHop {
     /// Tells facts of the call: status, model, tokens, bytes, attempts. Allocates on the first use.
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Call)) {
         if let Some((log, key)) = self.key() {
-            log.edit(key, |record| change(record.call()));
+            log.edit(key, |record| match self.attempt {
+                Some(number) => record.call_of_try(number).map_or((), change),
+                None => change(record.call()),
+            });
         }
     }
 
@@ -154,7 +194,10 @@ impl OpenHop {
     /// Lets a door that knows more tell the call when somebody looks.
     pub(crate) fn live(&mut self, live: Arc<dyn Live>) {
         if let Some((log, key)) = self.key() {
-            log.edit(key, |record| record.more().live = Some(live));
+            log.edit(key, |record| match self.attempt {
+                Some(number) => record.live_of_try(number).map_or((), |known| *known = Some(live)),
+                None => record.more().live = Some(live),
+            });
         }
     }
 
@@ -174,8 +217,83 @@ impl OpenHop {
         self.context.clone()
     }
 
-    /// Does a piece of the call's work: it belongs to the call, and when it panics the call ends there.
+    /// Polls the call's future: what it does belongs to the call, when it panics the call ends there, and when it takes long it
+    /// blocked its event loop. A clock read, except when the call began a moment ago.
     pub(crate) fn poll_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = self.read.take().or_else(|| self.now());
+        let (output, long) = self.measured(start.map(Poll::begin), work);
+        if let Some(long) = long {
+            self.blocked(&long);
+        }
+        output
+    }
+
+    /// Does the call's work on this thread, as its caller means it to.
+    pub(crate) fn work_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = self.read.take().or_else(|| self.now());
+        let (output, long) = self.measured(start.and_then(Poll::inside), work);
+        if let Some(long) = long {
+            self.blocks(long.blocked);
+        }
+        output
+    }
+
+    fn measured<T>(&mut self, poll: Option<Poll>, work: impl FnOnce() -> T) -> (T, Option<Long>) {
+        let output = self.current_in(work);
+        let shared = self.key().map(|(log, _)| &log.shared);
+        let long = poll.zip(shared).and_then(|(poll, shared)| poll.end(shared.clock, shared.stall_threshold()));
+        (output, long)
+    }
+
+    /// Its own work blocked the event loop that polls it.
+    #[cold]
+    fn blocked(&mut self, long: &Long) {
+        let Some(runtime) = stall::runtime::current() else { return };
+        let Some((log, key)) = self.key() else { return };
+        log.edit(key, |record| record.block(long.blocked));
+        if long.outermost {
+            log.shared.runtimes.blocked(Some(runtime), long.blocked);
+        }
+        self.blocks(long.blocked);
+    }
+
+    /// Lets the polls around know whose work took so long.
+    fn blocks(&self, blocked: Blocked) {
+        let Some((log, key)) = self.key() else { return };
+        let Some(subject) = log.edit(key, |record| record.subject) else { return };
+        let subject = log.shared.named(subject);
+        if let (Some(kind), Some(name)) = (subject.kind, &subject.dependency) {
+            stall::poll::blocked_by(blocked, kind, Arc::clone(name));
+        }
+    }
+
+    /// The next poll begins at `now`.
+    pub(crate) fn polled_at(&mut self, now: Nanos) {
+        self.read = Some(now);
+    }
+
+    /// From `at` on the call is in `phase`.
+    pub(crate) fn turn(&mut self, phase: Phase, at: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.turn(phase, at));
+        }
+    }
+
+    /// It got a piece right after the caller was blocked, without changing its phase.
+    pub(crate) fn moved(&mut self, at: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.moved(at));
+        }
+    }
+
+    /// From `from` to `to` it was the caller that did not go on.
+    pub(crate) fn own(&mut self, from: Nanos, to: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.own(from, to));
+        }
+    }
+
+    fn current_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let mut unwinding = OnUnwind { open: self, armed: true };
         let output = {
             let OpenHop { context, span, .. } = &mut *unwinding.open;
@@ -207,11 +325,14 @@ impl OpenHop {
             self.span = tracing::Span::none();
         }
         let Some((log, key)) = self.key() else { return };
-        let room = log.end(key, log.shared.clock.now(), ending, call);
-        if room == Room::Little
-            && let Some(drain) = log.shared.drain()
-        {
-            drain.try_drain();
+        let now = log.shared.clock.now();
+        match self.attempt {
+            Some(number) => {
+                if let Some(over) = log.edit(key, |record| record.end_try(number, now, ending, call)).flatten() {
+                    end_tried(log, key, over);
+                }
+            }
+            None => end_record(log, key, now, ending, call),
         }
         self.recorded = false;
     }
@@ -228,15 +349,81 @@ impl OpenHop {
 
     /// Ends the call with what its door knows of it, where one said that it does.
     pub(crate) fn finish_live(&mut self, ending: Ending) {
-        let live = self
-            .key()
-            .and_then(|(log, key)| Some((log.edit(key, |record| record.more.as_ref()?.live.clone())??, log.shared.clock.now())));
+        let live =
+            self.key().and_then(|(log, key)| Some((log.edit(key, |record| self.live_of(record))??, log.shared.clock.now())));
         self.finish(ending, live.map(|(live, now)| Box::new(live.call(now))));
+    }
+
+    fn live_of(&self, record: &mut Record) -> Option<Arc<dyn Live>> {
+        match self.attempt {
+            Some(number) => record.live_of_try(number)?.clone(),
+            None => record.more.as_ref()?.live.clone(),
+        }
+    }
+
+    /// A hop whose attempts are told apart: where it is recorded, if it is, and the span to enter for its work.
+    pub(crate) fn into_tries(mut self) -> (Context, bool, tracing::Span) {
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        let tells = self
+            .key()
+            .filter(|_| self.attempt.is_none())
+            .and_then(|(log, key)| log.edit(key, |record| record.tell_tries(span.clone())));
+        self.recorded &= tells.is_none();
+        (self.context.clone(), tells.is_some(), span)
     }
 
     /// How a call ends that nobody ended.
     pub(crate) fn dropped(&self) -> Ending {
         dropped_in(&self.context)
+    }
+}
+
+/// The attempt that a call becomes: of the hop around, where that tells attempts apart and calls the same dependency.
+fn join(around: &Context, shared: &Arc<Shared>, subject: SubjectId, start: Nanos) -> Option<(Place, u32)> {
+    let (place, Attempting { subject: hop, number }) = around.attempt()?;
+    if !Arc::ptr_eq(&place.log.shared, shared) {
+        return None;
+    }
+    let same = || {
+        let (hop, call) = (shared.named(hop), shared.named(subject));
+        hop.kind == call.kind && hop.dependency == call.dependency
+    };
+    if hop != subject && !same() {
+        return None;
+    }
+    let number = match number {
+        Some(number) => place.log.edit(place.key()?, |record| record.join_try(number))?.then_some(number)?,
+        None => begin_attempt(place, start, true)?,
+    };
+    Some((place.clone(), number))
+}
+
+/// Begins an attempt of a hop that tells them apart; of a door's call, or of work that may hold one.
+pub(crate) fn begin_attempt(place: &Place, start: Nanos, joined: bool) -> Option<u32> {
+    let (number, full) = place.log.edit(place.key()?, |record| record.begin_try(start, joined))??;
+    if full {
+        place.log.shared.missed_attempts.fetch_add(1, Ordering::Relaxed);
+    }
+    Some(number)
+}
+
+/// Ends a hop with its last attempt.
+pub(crate) fn end_tried(log: &Log, key: Key, over: Over) {
+    let Over { ending, end, span } = over;
+    if !span.is_none() {
+        if let Some(call) = log.edit(key, |record| record.told(end)) {
+            span::tell(&span, &call);
+        }
+        span::end(&span, &ending);
+    }
+    end_record(log, key, end, ending, None);
+}
+
+fn end_record(log: &Log, key: Key, end: Nanos, ending: Ending, call: Option<Box<Call>>) {
+    if log.end(key, end, ending, call) == Room::Little
+        && let Some(drain) = log.shared.drain()
+    {
+        drain.try_drain();
     }
 }
 
@@ -253,7 +440,7 @@ pub(crate) fn dropped_in(context: &Context) -> Ending {
 }
 
 /// Timers count in milliseconds: who is dropped so soon before its deadline is dropped by it.
-pub(crate) const SLACK: Duration = Duration::from_millis(2);
+const SLACK: Duration = Duration::from_millis(2);
 
 /// Ends a call whose work unwinds, since whoever catches the panic drops the call when nothing tells of it any more.
 struct OnUnwind<'a> {

@@ -1,14 +1,18 @@
 //! The library's doors: what wraps the clients that a service already has.
 
+pub mod attempt;
 pub mod context;
 pub mod ending;
 pub mod failure;
 pub mod future;
 pub mod gate;
 pub mod hop;
+pub mod pool;
 pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+pub mod startup;
+pub mod stream;
 #[cfg(feature = "tower")]
 pub mod tower;
 
@@ -23,3 +27,4 @@ pub(crate) mod recorder;
 pub(crate) mod retry_after;
 pub(crate) mod run;
 pub(crate) mod span;
+pub(crate) mod stall;

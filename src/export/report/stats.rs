@@ -65,7 +65,11 @@ impl DependencyStats {
         times.sum = times.sum.saturating_add(time);
         times.count += 1;
         if let Some(spread) = &mut times.spread {
-            spread.saturating_record((time / 1_000).max(1));
+            // `saturating_record` would not let it grow: everything would be as short as the first.
+            let micros = (time / 1_000).max(1);
+            if spread.record(micros).is_err() {
+                spread.saturating_record(micros);
+            }
         }
     }
 
@@ -92,5 +96,24 @@ impl Times {
             millis(micros.saturating_mul(1_000))
         };
         PhaseSummary { count: self.count, sum_ms: millis(self.sum), p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_within_one_per_cent() {
+        let mut stats = DependencyStats::default();
+        (1..=1_000).for_each(|ms| stats.count_brief(Outcome::Ok, Phase::Wait, ms * 1_000_000));
+        stats.count_brief(Outcome::Timeout, Phase::Gate, 600_000_000_000);
+        let report = stats.report(Kind::Llm, "openai");
+        let wait = &report.phases[&Phase::Wait];
+        for (told, exact) in
+            [(wait.p50_ms, 500.0), (wait.p95_ms, 950.0), (wait.p99_ms, 990.0), (report.phases[&Phase::Gate].p50_ms, 600_000.0)]
+        {
+            assert!((told - exact).abs() <= exact / 100.0, "{told} for {exact}");
+        }
     }
 }

@@ -194,7 +194,7 @@ impl Drop for Waiting<'_> {
             state.queue -= 1;
             state.abandoned += 1;
             drop(state);
-            self.shown.end(inner.shared.clock.now(), Context::with_current(dropped_in));
+            self.shown.end(inner.shared.clock.now(), self.shown.dropped());
         }
     }
 }
@@ -210,6 +210,14 @@ impl Shown {
         let beginning = Beginning { subject: inner.subject, is_hop: false, parent, root, start: now, phase: Phase::Gate };
         let Some(Key { slot, id }) = place.log.open(beginning) else { return Self::Nowhere };
         Self::Record(Place { slot: Some(slot), id, ..place.clone() })
+    }
+
+    /// How a wait ends that was left.
+    fn dropped(&self) -> Ending {
+        match self {
+            Self::Record(place) => dropped_in(&Context::of(place.clone(), &Context::default())),
+            Self::Hop(..) | Self::Nowhere => Ending::cancelled(),
+        }
     }
 
     fn end(&self, now: Nanos, ending: Ending) {

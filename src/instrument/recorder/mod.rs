@@ -9,15 +9,19 @@ mod run;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod tries;
 
 pub(crate) use log::{Beginning, Belongs, Counts, Key, Log, Room, RunFacts};
 pub(crate) use record::{Live, Record, Subject, SubjectId};
 pub(crate) use run::{run_of, subtree};
 pub(crate) use shared::{Drain, DrainRef, Shared};
+pub(crate) use tries::{Leaving, Over};
 
 use crate::attribution::{History, Judgement, judge_with};
 use crate::instrument::clock::Clock;
 use crate::instrument::ending::Ending;
+use crate::instrument::stall::Blocked;
+use crate::instrument::stall::runtime::RuntimeStall;
 use crate::model::{Losses, Nanos, Run, Span};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,6 +40,7 @@ pub(crate) struct Recorder {
     pub(crate) shared: Arc<Shared>,
     shards: Box<[Arc<Log>]>,
     runs: Mutex<Runs>,
+    pub(crate) startups: Mutex<crate::instrument::startup::Startups>,
     /// Gates that are told of.
     pub(crate) gates: Mutex<Vec<Arc<crate::instrument::gate::Inner>>>,
 }
@@ -70,6 +75,7 @@ impl Recorder {
             shards: (0..shards).map(|_| Arc::new(Log::new(Arc::clone(&shared), None))).collect(),
             shared,
             runs: Mutex::default(),
+            startups: Mutex::default(),
             gates: Mutex::default(),
         }
     }
@@ -152,6 +158,20 @@ impl Recorder {
         ended
     }
 
+    /// A runtime was blocked: so were the runs on it.
+    pub(crate) fn runtime_blocked(&self, runtime: tokio::runtime::Id, blocked: Blocked) {
+        self.shared.runtimes.blocked(Some(runtime), blocked);
+        let logs: Vec<_> = self.runs().logs.iter().filter(|log| log.runtime == Some(runtime)).cloned().collect();
+        for log in logs {
+            log.stall(blocked.stall(None, true), false);
+        }
+    }
+
+    /// When runtimes were blocked, since the last time.
+    pub(crate) fn stalls(&self) -> Vec<RuntimeStall> {
+        self.shared.runtimes.take()
+    }
+
     /// What was counted so far: `started = recorded + open + dropped`.
     pub(crate) fn losses(&self) -> Losses {
         let runs = self.runs();
@@ -161,9 +181,17 @@ impl Recorder {
         if runs.missed > 0 {
             losses.missed.insert("runs", runs.missed);
         }
+        let stalls = self.shared.runtimes.missed();
+        if stalls > 0 {
+            losses.missed.insert("stalls", stalls);
+        }
         let odd = self.shared.odd_names.load(Ordering::Relaxed);
         if odd > 0 {
             losses.missed.insert("odd_names", odd);
+        }
+        let attempts = self.shared.missed_attempts.load(Ordering::Relaxed);
+        if attempts > 0 {
+            losses.missed.insert("attempts", attempts);
         }
         losses
     }
