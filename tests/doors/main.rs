@@ -16,6 +16,8 @@ mod h2;
 #[cfg(test)]
 mod phases;
 #[cfg(test)]
+mod retries;
+#[cfg(test)]
 mod served;
 #[cfg(test)]
 mod tower;
