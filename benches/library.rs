@@ -59,13 +59,25 @@ impl SpanExporter for Nowhere {
     }
 }
 
+/// Keeps fastrace's spans from piling up.
+struct Discarded;
+
+impl fastrace::collector::Reporter for Discarded {
+    fn report(&mut self, spans: Vec<fastrace::collector::SpanRecord>) {
+        black_box(spans);
+    }
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("--case") => {
             let case = arguments.next().unwrap_or_default();
+            let before = process_cpu();
             let (nanos, allocations) = measure(&case);
-            println!("{nanos} {allocations}");
+            // Warm-up, a quarter more, is in it.
+            let calls = CALLS as f64 * 1.25 * if case == "hop on two threads" { 2.0 } else { 1.0 };
+            println!("{nanos} {allocations} {}", (process_cpu() - before) / calls);
         }
         _ => compare(),
     }
@@ -74,21 +86,24 @@ fn main() {
 fn compare() {
     let program = std::env::current_exe().unwrap();
     let mut nanos = vec![Vec::new(); CASES.len()];
+    let mut cpu = vec![Vec::new(); CASES.len()];
     let mut allocations = vec![0.0; CASES.len()];
     for _ in 0..ROUNDS {
         for (index, case) in CASES.iter().enumerate() {
             let output = Command::new(&program).args(["--case", case]).output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout);
             let numbers: Vec<f64> = text.split_whitespace().map(|word| word.parse().unwrap()).collect();
-            assert_eq!(numbers.len(), 2, "{case}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(numbers.len(), 3, "{case}: {}", String::from_utf8_lossy(&output.stderr));
             nanos[index].push(numbers[0]);
             allocations[index] = numbers[1];
+            cpu[index].push(numbers[2]);
         }
     }
-    println!("{:<24} {:>10} {:>22} {:>14}", "case", "ns a call", "quartiles", "allocations");
+    println!("{:<24} {:>10} {:>22} {:>14} {:>16}", "case", "ns a call", "quartiles", "allocations", "process CPU, ns");
     for (index, case) in CASES.iter().enumerate() {
         let (low, median, high) = quartiles(&nanos[index]);
-        println!("{case:<24} {median:>10.1} {:>22} {:>14.4}", format!("{low:.1} to {high:.1}"), allocations[index]);
+        let spread = format!("{low:.1} to {high:.1}");
+        println!("{case:<24} {median:>10.1} {spread:>22} {:>14.4} {:>16.1}", allocations[index], quartiles(&cpu[index]).1);
     }
     let of = |case: &str| &nanos[CASES.iter().position(|known| *known == case).unwrap()];
     let beyond = |case: &str, bare: &str| of(case).iter().zip(of(bare)).map(|(with, bare)| with - bare).collect::<Vec<f64>>();
@@ -100,10 +115,20 @@ fn compare() {
     };
     println!();
     ratio("a hop, of a span that tracing-opentelemetry exports (bar 0.25)", &added("hop"), &added("otel span"));
+    ratio("the same with histograms kept for Prometheus", &added("hop and Prometheus"), &added("otel span"));
+    ratio("the same, of a root span of fastrace", &added("hop and Prometheus"), &added("fastrace"));
     ratio("the same, pending once", &beyond("hop pending once", "bare pending once"), &added("otel span"));
     ratio("the same, in a run", &added("hop in a run"), &added("otel span"));
     ratio("a hop with its span, of the bare span (bar 1.20)", &added("otel span and hop"), &added("otel span"));
     ratio("calls a second: two threads of one (bar 1.70)", of("hop"), of("hop on two threads"));
+}
+
+/// Processor time of all threads so far, in nanoseconds.
+fn process_cpu() -> f64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is written to a place that is there.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
 fn quartiles(values: &[f64]) -> (f64, f64, f64) {
@@ -115,12 +140,21 @@ fn quartiles(values: &[f64]) -> (f64, f64, f64) {
 
 /// Nanoseconds and allocations a call.
 fn measure(case: &str) -> (f64, f64) {
-    let watch = Hopwatch::builder().service("bench").build().unwrap();
+    let builder = Hopwatch::builder().service("bench");
+    let builder = if case == "hop and Prometheus" { builder.own_metrics() } else { builder };
+    let watch = builder.build().unwrap();
     let hop = watch.hop(Kind::Tool, "lookup");
     let ready = || std::future::ready(black_box(1_u64));
     match case {
         "bare" => block_on(repeat(async || ready().await)),
-        "hop" => block_on(repeat(async || hop.time(ready()).await)),
+        "hop" | "hop and Prometheus" => block_on(repeat(async || hop.time(ready()).await)),
+        "fastrace" => {
+            fastrace::set_reporter(Discarded, fastrace::collector::Config::default());
+            block_on(repeat(async || {
+                let root = fastrace::Span::root("lookup", fastrace::collector::SpanContext::random());
+                fastrace::future::FutureExt::in_span(ready(), root).await
+            }))
+        }
         "bare pending once" => block_on(repeat(async || PendingOnce(false).await)),
         "hop pending once" => block_on(repeat(async || hop.time(PendingOnce(false)).await)),
         "hop in a run" => {

@@ -28,7 +28,7 @@ pub use instrument::gate::{Gate, GatedHop, Held, Permit, Shed};
 pub use instrument::hop::{Hop, OpenHop};
 pub use instrument::startup::{FirstCall, OpenPhase, Startup, StartupPhase};
 pub use model::{Kind, Outcome, Phase};
-pub use watch::{BuildError, Builder, Hopwatch, RunError, Scope, Telemetry, setup};
+pub use watch::{BuildError, Builder, Hopwatch, NoRuntime, RunError, Scope, Telemetry, setup};
 
 pub mod attribution;
 pub mod export;

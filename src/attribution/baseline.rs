@@ -49,6 +49,15 @@ pub(super) struct Usual {
     pub(super) calls: usize,
 }
 
+impl History {
+    /// What calls like this one took, as far as that is remembered: the median of three or more.
+    #[must_use]
+    pub fn usual(&self, span: &Span) -> Option<Nanos> {
+        let mut values: Vec<Nanos> = self.past(Key::of(span)?)?.values(WHOLE, |_, _| true).collect();
+        (values.len() >= MIN_OTHERS).then(|| median(&mut values))
+    }
+}
+
 impl<'a> Baselines<'a> {
     pub(super) fn of(spans: &'a [Span], history: &'a History) -> Self {
         let mut baselines = Self {
@@ -78,16 +87,18 @@ impl<'a> Baselines<'a> {
     pub(super) fn usual(&self, span: u32, phase: Option<Phase>) -> Option<Usual> {
         let group = self.group(span)?;
         let span = &self.spans[span as usize];
-        let key = Key::of(span)?;
         let measure = phase.map_or(WHOLE, |phase| phase as usize);
         let own = ended_well(span).then(|| value(span, measure));
         let sorted = || group.sorted.get_or_init(Box::default);
-        if self.count(key) >= MIN_OTHERS {
-            let values = sorted().own.get(measure)?.get_or_init(|| self.sorted(std::iter::once(key), measure));
-            if let Some(usual) = without(values, own) {
+        // Asked for every call on the path: nothing is looked up where nothing is remembered.
+        let past = if self.history.is_empty() { 0 } else { self.past(Key::of(span)?).map_or(0, Past::calls) };
+        if group.members.len() + past >= MIN_OTHERS {
+            let all = || Key::of(span).map_or_else(Vec::new, |key| self.sorted(std::iter::once(key), measure));
+            if let Some(usual) = without(sorted().own.get(measure)?.get_or_init(all), own) {
                 return Some(usual);
             }
         }
+        let key = Key::of(span)?;
         // Too few of the very class: those next to it are near enough.
         if key.class == 0 || key.near().map(|key| self.count(key)).sum::<usize>() < MIN_OTHERS {
             return None;

@@ -1,7 +1,8 @@
 //! What an answer says while it passes: when its first content came, model and tokens.
 //!
-//! With the feature `wire`, answers of models are read for these facts, in bounded memory and at bounded cost: server-sent events as
-//! they come, other JSON at its start and its end. Everything else, and without the feature, the first byte is the first content.
+//! With the feature `wire`, answers of models are read for these facts, in bounded memory and at bounded cost: server-sent events
+//! as they come, other JSON at its start and its end. Everything else, and without the feature, the first byte is the first
+//! content.
 
 use crate::model::{Kind, Name, Tokens};
 use http::HeaderMap;
@@ -52,6 +53,15 @@ impl Answer {
         self.stream == Some(true)
     }
 
+    /// Whether it said that it is all (`[DONE]`), though its body goes on: clients of such streams leave then.
+    pub(crate) fn is_done(&self) -> bool {
+        #[cfg(feature = "wire")]
+        if let Some(reading) = &self.reading {
+            return reading.is_done();
+        }
+        false
+    }
+
     /// Reads bytes and says whether there was content among them. `length` bytes passed, of which `start` is the beginning.
     pub(crate) fn data(&mut self, start: &[u8], length: usize) -> bool {
         #[cfg(feature = "wire")]
@@ -74,6 +84,7 @@ impl Answer {
 }
 
 /// What the body of a request says: the model asked for, and whether a stream is wanted. Only its start and its end are read.
+#[cfg(feature = "reqwest")]
 pub(crate) fn asked(kind: Kind, body: &[u8]) -> Said {
     #[cfg(feature = "wire")]
     if is_model(kind) {
@@ -89,6 +100,7 @@ mod reading {
     use crate::model::Tokens;
     use crate::wire::headers::ResponseFields;
     use crate::wire::http1::ResponseContent;
+    #[cfg(feature = "reqwest")]
     use crate::wire::usage::{Reader, Vocabulary};
     use http::HeaderMap;
 
@@ -135,12 +147,18 @@ mod reading {
             content
         }
 
+        pub(super) fn is_done(&self) -> bool {
+            self.content.is_done()
+        }
+
         pub(super) fn finish(self, complete: bool) -> Said {
             let said = self.content.finish(complete);
-            Said { model: said.model, stream: None, tokens: Tokens { input: said.input_tokens, output: said.output_tokens } }
+            let tokens = Tokens { input: said.input_tokens, output: said.output_tokens };
+            Said { model: said.model, stream: None, tokens }
         }
     }
 
+    #[cfg(feature = "reqwest")]
     pub(super) fn asked(body: &[u8]) -> Said {
         let mut reader = Reader::new(Vocabulary::Request);
         match body.len().checked_sub(2 * START) {
@@ -152,7 +170,7 @@ mod reading {
             _ => reader.feed(body),
         }
         let facts = reader.finish();
-        Said { model: facts.model, stream: facts.stream, tokens: Tokens::default() }
+        Said { model: facts.model, stream: facts.stream, ..Said::default() }
     }
 }
 

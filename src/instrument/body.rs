@@ -1,7 +1,7 @@
 //! A body that is watched to its end, whoever the client is.
 //!
-//! Frames, errors, trailers, size and end are passed on untouched. The call ends with the body: at its end, at an error, or when the
-//! body is dropped.
+//! Frames, errors, trailers, size and end are passed on untouched. The call ends with the body: at its end, at an error, or when
+//! the body is dropped.
 
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
@@ -9,7 +9,8 @@ use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// What a door does as a body passes. It is dropped with the body; a body that is dropped early has told neither `ended` nor `failed`.
+/// What a door does as a body passes. It is dropped with the body; a body that is dropped early has told neither `ended` nor
+/// `failed`.
 pub(crate) trait Watcher {
     /// Polls the body: a place to make the call current.
     fn poll_in<T>(&mut self, work: impl FnOnce() -> T) -> T;

@@ -5,7 +5,8 @@ use crate::model::clock;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// The wait that an answer asks for: `retry-after-ms` as OpenAI sends it, else `retry-after` in seconds or as a date, counted from `now`.
+/// The wait that an answer asks for: `retry-after-ms` as OpenAI sends it, else `retry-after` in seconds or as a date, counted
+/// from `now`.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Nanos) -> Option<Nanos> {
     let text = |value: Option<&http::HeaderValue>| value.and_then(|value| value.to_str().ok()).map(|text| text.trim().to_owned());
     let millis = text(headers.get("retry-after-ms")).and_then(|text| of_number(&text, 1e6));

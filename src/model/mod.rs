@@ -8,6 +8,7 @@
 
 pub mod attributes;
 pub mod clock;
+pub mod conventions;
 pub mod finding;
 pub mod gate;
 pub mod human;

@@ -7,8 +7,8 @@ use super::life::{Death, Life};
 use super::queue::Queues;
 use super::ring::{Lost, Maker, Ring, Thread};
 use crate::model::clock::{Anchor, monotonic};
-use crate::model::{Naming, Nanos, Span};
-use crate::observer::layout::NO_ROOM;
+use crate::model::{Losses, Naming, Nanos, Span};
+use crate::observer::layout::{Call, NO_ROOM};
 use rustc_hash::FxHashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,42 @@ impl Shared {
     }
 }
 
+/// A view of a run that goes on.
+#[derive(Clone, Debug)]
+pub struct Glimpse(Arc<Shared>);
+
+/// What goes on in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Hops that are over for good and were not told by a look before: each is told once.
+    pub ended: Vec<Span>,
+    /// Hops that are open, with their phases up to now.
+    pub open: Vec<Span>,
+    /// What was counted.
+    pub losses: Losses,
+    /// When.
+    pub now: Nanos,
+}
+
+impl Glimpse {
+    /// What goes on now, and what ended since the last look. Nothing once the observation is finished.
+    #[must_use]
+    pub fn look(&self) -> Live {
+        let mut state = self.0.state();
+        state.round(None);
+        state.settle();
+        let now = state.anchor.now();
+        let State { assembler, followed, anchor, .. } = &mut *state;
+        let open = assembler.open(now, &|process| threads(followed, process));
+        let ended = assembler.settled(now, &|process, tid| {
+            let thread = threads(followed, process).into_iter().find(|thread| thread.tid == tid && thread.since != 0)?;
+            let waits = matches!(Call::from_u16(thread.call as u16), Call::Epoll | Call::Poll | Call::Select);
+            waits.then(|| anchor.instant(thread.since))
+        });
+        Live { ended, open, losses: assembler.losses(), now }
+    }
+}
+
 /// A ring and its process. Its number with the assembler is its place in the list.
 #[derive(Debug)]
 struct Followed {
@@ -155,6 +191,12 @@ impl Observer {
         let now = state.anchor.now();
         let State { assembler, followed, .. } = &mut *state;
         assembler.open(now, &|process| threads(followed, process))
+    }
+
+    /// A view of the run, to be had from any thread while it lasts.
+    #[must_use]
+    pub fn glimpse(&self) -> Glimpse {
+        Glimpse(Arc::clone(&self.shared))
     }
 
     /// Ends the observation of a run whose first process ended at `ended` (an instant): waits up to `grace` for its

@@ -248,3 +248,30 @@ fn prometheus_may_scrape_as_long_as_the_handle_lives() {
     drop(watch);
     assert!(std::net::TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn a_blocked_runtime_is_told_by_name_and_to_its_runs() {
+    let watch = watch();
+    assert!(watch.heartbeat("main").is_err(), "outside of a runtime");
+    let docs = watch.hop(Kind::Retrieval, "qdrant");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let result: Result<(), Box<dyn std::error::Error>> = runtime.block_on(async {
+        watch.heartbeat("main")?;
+        watch
+            .run("support", Duration::from_millis(500), async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let careless = tokio::spawn(async { std::thread::sleep(Duration::from_millis(400)) });
+                docs.time(tokio::time::sleep(Duration::from_millis(50))).await;
+                careless.await?;
+                std::future::pending::<()>().await;
+                Ok(())
+            })
+            .await
+    });
+    let error = result.unwrap_err();
+    let verdict = error.downcast_ref::<RunError>().unwrap().verdict().unwrap();
+    assert_eq!((verdict.component.dependency.as_deref(), verdict.component.phase), (None, Phase::Stall), "{error}");
+    let report = watch.report();
+    assert!(report.runs[0].hops[0].phases.stall > Some(300.0), "{:?}", report.runs[0].hops[0].phases);
+    assert!(report.runs[0].blame.iter().any(|row| row.detail.as_deref() == Some("event loop blocked in sleep")));
+}

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use hopwatch::instrument::hop::Hop;
 use hopwatch::instrument::reqwest::{HopMiddleware, watch, watch_with};
+use hopwatch::model::{Kind, Outcome, Phase};
+use hopwatch::{Context, Hopwatch};
 use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Response};
 
-use crate::endings::{Door, End, Expected, LIMIT, Stage, passes};
-use hopwatch::model::{Outcome, Phase};
+use crate::endings::{Door, End, Expected, LIMIT, Stage, hops, passes};
 
 /// One look-up after the other panics.
 #[derive(Clone, Copy)]
@@ -126,4 +127,32 @@ impl Door for UnderTime {
 #[tokio::test]
 async fn a_timed_send_of_a_watched_client_passes_the_table_of_endings() {
     passes(&UnderTime).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_calls_at_once_are_each_told_once_with_their_own_ending() {
+    let stage = Stage::new();
+    let watch = Hopwatch::builder().build().unwrap();
+    let hop = watch.hop(Kind::Tool, "dependency");
+    let client = watch.reqwest(builder()).build().unwrap();
+    let ends = [End::Ok, End::ClientError, End::DroppedFuture, End::Reset, End::DroppedBody];
+    let run = watch.scope("run").run(async {
+        let calls = (0..60).map(|number| {
+            let end = ends[number % ends.len()];
+            let call = hop.send(client.get(stage.url(end)));
+            tokio::spawn(Context::current().carry(async move { ask(call, end).await }))
+        });
+        for call in futures_util::future::join_all(calls).await {
+            call.unwrap();
+        }
+    });
+    run.await.unwrap();
+    let told = hops(&watch);
+    let losses = watch.losses();
+    assert_eq!((told.len(), losses.started, losses.recorded, losses.open), (60, 60, 60, 0));
+    for end in [End::Ok, End::ClientError, End::Reset] {
+        let expected = Some(end.expected().outcome);
+        assert_eq!(told.iter().filter(|hop| hop.outcome == expected).count(), 12, "{end:?}");
+    }
+    assert_eq!(told.iter().filter(|hop| hop.outcome == Some(Outcome::Cancelled)).count(), 24);
 }

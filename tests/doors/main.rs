@@ -14,7 +14,11 @@ mod endings;
 #[cfg(test)]
 mod h2;
 #[cfg(test)]
+mod mounted;
+#[cfg(test)]
 mod phases;
+#[cfg(test)]
+mod ready;
 #[cfg(test)]
 mod retries;
 #[cfg(test)]

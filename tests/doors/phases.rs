@@ -388,6 +388,41 @@ async fn an_answer_whose_body_nobody_asked_for_is_no_failure_and_a_stream_is_can
 }
 
 #[tokio::test]
+async fn a_stream_that_is_left_after_it_said_it_is_done_is_no_failure() {
+    // The end of the body never comes; clients of OpenAI's streams do not wait for it.
+    let server =
+        Router::new().route("/", |_| Script::event_stream().event("{\"x\":1}").event("[DONE]").then(Step::Stall)).start();
+    let client = watch(builder()).build().unwrap();
+    let (_, told) = told(Kind::Llm, async |hop| {
+        let mut response = hop.send(client.get(server.url("/"))).await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"[DONE]\n\n") {
+            seen.extend_from_slice(&response.chunk().await.unwrap().unwrap());
+        }
+    })
+    .await;
+    assert_eq!((told[0].outcome, told[0].failed_by), (Some(Outcome::Ok), None), "{told:#?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_meanwhile_is_told_as_reused_and_reset() {
+    let server = Router::new()
+        .route("/", |request| if request.number == 0 { Script::json(&json!({})) } else { Script::new().then(Step::Close) })
+        .start();
+    let client = watch(builder()).build().unwrap();
+    let (_, told) = told(Kind::Tool, async |hop| {
+        hop.send(client.get(server.url("/"))).await.unwrap().bytes().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        hop.send(client.get(server.url("/"))).await.unwrap_err();
+    })
+    .await;
+    let second = &told[1];
+    assert_eq!((second.outcome, second.failed_by), (Some(Outcome::Reset), Some(FailedBy::Peer)));
+    assert_eq!(second.client.connection, Some(ConnectionState::Reused));
+    assert_eq!(second.error_type.as_deref(), Some("connection_closed"));
+}
+
+#[tokio::test]
 async fn a_timed_send_tells_the_set_up_by_its_context() {
     let server = ok_server();
     let delay = Duration::from_millis(300);
@@ -430,6 +465,23 @@ async fn trace_context_goes_along_when_asked_and_names_the_call_as_the_parent() 
     assert!(!sent(0).contains("traceparent"));
     assert!(sent(1).contains(&format!("-{}-01\r\n", told[1].id)), "{}", sent(1));
     assert!(sent(2).contains("-2222222222222222-01"), "{}", sent(2));
+}
+
+#[tokio::test]
+async fn nothing_secret_of_a_request_or_its_failure_is_told() {
+    let server = Router::new().route("/", |_| Script::answer(500, &[], &json!({"error": "secret"}))).start();
+    let client = watch(builder()).build().unwrap();
+    let with_secrets = |port: u16| {
+        let url = format!("http://user:secret@127.0.0.1:{port}/?key=secret#secret");
+        client.post(url).bearer_auth("secret").body(r#"{"prompt": "secret"}"#)
+    };
+    let (_, told) = told(Kind::Llm, async |hop| {
+        drop(hop.send(with_secrets(server.port())).await.unwrap().bytes().await);
+        drop(hop.send(with_secrets(refused().port())).await.unwrap_err());
+    })
+    .await;
+    assert_eq!(told.len(), 2);
+    assert!(!format!("{told:?}").contains("secret"), "{told:#?}");
 }
 
 #[tokio::test]

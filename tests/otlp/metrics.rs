@@ -31,6 +31,9 @@ fn real_receivers_get_counters_gauges_and_histograms_over_both_transports() {
             config.metric_interval = PATIENCE * 10;
             let exporter = Exporter::start(&config).unwrap();
             let name = format!("shop_orders_{}", protocol as u8);
+            let calls =
+                exporter.recording(|| histogram!("gen_ai_client_operation_duration_seconds", "gen_ai_operation_name" => "chat"));
+            calls.record(0.3);
             let (orders, waiting, took) = exporter.recording(|| {
                 describe_histogram!("shop_order_seconds", Unit::Seconds, "What an order takes");
                 let labels = [("kind", "book")];
@@ -53,6 +56,10 @@ fn real_receivers_get_counters_gauges_and_histograms_over_both_transports() {
             assert_eq!((&histogram["unit"], &histogram["description"]), (&"s".into(), &"What an order takes".into()));
             let point = &list(&histogram["histogram"]["dataPoints"])[0];
             assert_eq!((number(&point["count"]), number(&point["sum"])), (3.0, 20.75));
+            let point = &list(&metrics["gen_ai.client.operation.duration"]["histogram"]["dataPoints"])[0];
+            let bounds: Vec<f64> = list(&point["explicitBounds"]).iter().map(number).collect();
+            assert_eq!(bounds, hopwatch::model::names::GEN_AI_SECONDS, "the buckets of the conventions");
+            assert_eq!(attributes(&point["attributes"])["gen_ai.operation.name"], "chat");
             // Spans go the same way meanwhile.
             push(&exporter, 1..4);
             is(exporter.shutdown(PATIENCE), 3, 0, [0, 0, 0]);

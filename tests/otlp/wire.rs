@@ -8,7 +8,7 @@ use tracing::span;
 use tracing::subscriber::Subscriber;
 
 use crate::peer::{Peer, Reply};
-use crate::samples::{BOTH, PATIENCE, config, counts, is, push};
+use crate::samples::{BOTH, PATIENCE, config, counts, is, push, until};
 
 #[test]
 fn headers_and_compression_are_as_configured() {
@@ -49,6 +49,17 @@ fn what_cannot_work_is_told_at_the_start() {
     assert!(said.contains("both or neither"), "{said}");
     let said = start(&|config| traces(config, |signal| signal.headers = vec![("a".to_owned(), "s3cret\n".to_owned())]));
     assert!(said.contains("`a`") && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn the_wrong_protocol_is_told_with_what_to_set() {
+    let peer = Peer::start(OtlpProtocol::Grpc, []);
+    let exporter = Exporter::start(&config(&peer.endpoint(), OtlpProtocol::HttpProtobuf)).unwrap();
+    push(&exporter, 1..2);
+    until("the first try failed", || exporter.last_error().is_some());
+    let said = exporter.last_error().unwrap();
+    assert!(said.contains("OTEL_EXPORTER_OTLP_PROTOCOL=grpc"), "{said}");
+    is(counts(&exporter), 0, 1, [0, 0, 0]);
 }
 
 /// Counts what is told from the exporters' own threads.

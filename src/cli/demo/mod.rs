@@ -111,6 +111,7 @@ fn plan(fault: Fault, servers: &Servers, program: OsString, json: Option<JsonFil
         via: Via::Observer,
         skip: Vec::new(),
         json,
+        metrics: None,
         quiet: false,
         otlp: None,
         source: "demo",

@@ -9,8 +9,10 @@ use crate::export::otlp::{Exporter, OtlpConfig, random_trace_id};
 use crate::model::Run;
 use std::time::Duration;
 
-/// How long the collector may take once the command ended.
+/// How long a collector may take once the command ended.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one that is away or turns spans down: nobody waits for what will hardly come.
+const PATIENCE_WITH_FAILURE: Duration = Duration::from_secs(2);
 
 /// Where to export to, from the environment. What cannot be read there is told and no reason not to run the command, which it may have
 /// been meant for.
@@ -51,7 +53,9 @@ impl Export {
 
     /// Waits for the collector, and says what it did not take.
     pub(super) fn finish(self) {
-        let counts = self.0.shutdown(PATIENCE);
+        let done = self.0.flush(PATIENCE_WITH_FAILURE);
+        let slow = !done && self.0.last_error().is_none();
+        let counts = self.0.shutdown(if slow { PATIENCE - PATIENCE_WITH_FAILURE } else { Duration::ZERO });
         let lost = counts.dropped.total();
         if lost > 0 {
             let why = self.0.last_error().map_or_else(String::new, |why| format!(": {why}"));

@@ -4,6 +4,7 @@ mod child;
 mod export;
 mod json;
 mod message;
+mod metrics;
 mod name;
 mod options;
 pub(super) mod report;

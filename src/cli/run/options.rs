@@ -1,7 +1,7 @@
 //! Options of `run`, and the plan that they make together with the configuration and the environment.
 
 use super::json::JsonFile;
-use super::{export, name};
+use super::{export, metrics, name};
 use crate::agent::config::{Config, check_dependency_name, check_program_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
 use crate::cli::color::Color;
@@ -11,6 +11,7 @@ use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ Examples:
   hopwatch run --deadline 10s --kill -- python agent.py  and so is the command
   hopwatch run --dep retrieval/docs=127.0.0.1:8000 --dep tool/search=search.local -- python agent.py
   hopwatch run --json report.json --quiet -- pytest tests/agent
+  hopwatch run --metrics 9464 -- python service.py        for Prometheus, at 127.0.0.1:9464/metrics
 
 Signals: what is sent to hopwatch is passed on to the command. A second Ctrl-C kills it. SIGQUIT
 (`kill -QUIT`) prints what is open right now, with age and phase; it is not passed on, but Ctrl-\\
@@ -85,6 +87,17 @@ Known providers (OpenAI, Azure OpenAI, Anthropic, Ollama and others) need no nam
     /// Also write the report as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+
+    /// Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the command runs
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = metrics::address_option)]
+    #[arg(long_help = "\
+Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the
+command runs. A port alone is the loopback's; port 0 takes any that is free, and standard
+error tells which. Calls are counted when they are over for good: 1 s after their end,
+failed ones that may be tried again 10 s after it. What ends with the command is in the
+report alone.
+Short runs end between two scrapes: send those to a collector (OTEL_EXPORTER_OTLP_ENDPOINT)")]
+    metrics: Option<SocketAddr>,
 
     /// Print no report and no notes; errors are still told
     #[arg(long, short)]
@@ -140,6 +153,8 @@ pub(crate) struct Plan {
     /// Base names of programs to be left alone.
     pub(crate) skip: Vec<String>,
     pub(crate) json: Option<JsonFile>,
+    /// Where to serve metrics.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
     /// Where the run's spans go.
@@ -178,6 +193,7 @@ impl RunArgs {
             via: self.via,
             skip,
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
+            metrics: self.metrics,
             quiet: self.quiet,
             source: "run",
             command,

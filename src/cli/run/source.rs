@@ -5,7 +5,7 @@ use super::options::{Plan, Via};
 use crate::cli::{Failure, status, tell};
 use crate::model::clock::Anchor;
 use crate::model::{Nanos, Span};
-use crate::observe::{self, Observed, Observer, Place, Sight};
+use crate::observe::{self, Glimpse, Observed, Observer, Place, Sight};
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -59,6 +59,11 @@ impl Source {
     /// The hops that are open now.
     pub(super) fn open_now(&self) -> Vec<Span> {
         self.observing.as_ref().map_or_else(Vec::new, |(_, observer)| observer.open_now())
+    }
+
+    /// A view of what goes on; `None` = nobody looks.
+    pub(super) fn glimpse(&self) -> Option<Glimpse> {
+        self.observing.as_ref().map(|(_, observer)| observer.glimpse())
     }
 
     /// All that was seen; `None` = nobody looked.

@@ -2,6 +2,7 @@
 
 use super::child::{Change, Child};
 use super::message;
+use super::metrics::Exposed;
 use super::options::Plan;
 use super::report::{self, Finished};
 use super::signals::{Inbox, Signal, stop_self};
@@ -25,6 +26,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     let program = message::resolve(&plan.command)?;
     let anchor = Anchor::new(monotonic_nanos());
     let source = Source::open(plan, &program, anchor)?;
+    let exposed = plan.metrics.map(|address| Exposed::start(address, source.glimpse())).transpose()?;
     let start = anchor.now();
     let child = Child::start(plan, &program, source.environment(), inbox.inherited())?;
     let mut watch = Watch {
@@ -40,6 +42,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     let exit = watch.until_the_end(&inbox)?;
     let end = anchor.now();
     inbox.close();
+    drop(exposed);
     let facts = report::Facts { plan, start, end, exit };
     let code = if exit.by_deadline { status::TIMED_OUT } else { u8::try_from(exit.code).unwrap_or(u8::MAX) };
     Ok(report::finish(source, facts, code))

@@ -1,65 +1,55 @@
 //! The conventional OpenTelemetry metrics beside ours: GenAI operations and HTTP client requests.
 
 use super::{Metrics, seconds};
+use crate::model::conventions::{error_type, gen_ai_operation, gen_ai_provider, http_method, server};
 use crate::model::names;
-use crate::model::{Attempt, Call, Kind, Name, Nanos, Outcome, Phase, Span, Timeline};
+use crate::model::{Attempt, Call, Kind, Name, Nanos, Phase, Span, Timeline};
 
 impl Metrics {
     pub(super) fn conventional(&mut self, span: &Span, kind: Kind, dependency: &Name, call: &Call) {
-        let operation = match kind {
-            Kind::Llm => "chat",
-            Kind::Embedding => "embeddings",
-            Kind::Retrieval => "retrieval",
-            _ => "",
-        };
-        if !operation.is_empty() {
+        // Tools and agents have metrics of their own there, which are of the agent's side.
+        let is_client = matches!(kind, Kind::Llm | Kind::Embedding | Kind::Retrieval);
+        if let Some(operation) = gen_ai_operation(span).filter(|_| is_client) {
             self.gen_ai(operation, dependency, call);
         }
-        if let (Some(address), Some(_)) = (&call.address, call.status) {
-            let method = method(&span.operation);
-            call.attempts.iter().for_each(|attempt| self.http(method, address, call, attempt));
+        let method = http_method(&span.operation);
+        if method.is_some() || call.status.is_some() {
+            // The conventions ask for this where the method is none that is known.
+            let method = method.unwrap_or("_OTHER");
+            call.attempts.iter().for_each(|attempt| self.http(method, call, attempt));
         }
     }
 
-    fn gen_ai(&mut self, operation: &str, provider: &Name, call: &Call) {
-        let model = call.model.as_deref().unwrap_or("");
-        let error = error_type(call.outcome, call.error_type.as_ref(), call.status);
+    fn gen_ai(&mut self, operation: &str, dependency: &Name, call: &Call) {
+        let (provider, model) = (gen_ai_provider(dependency), call.model.as_deref().unwrap_or(""));
+        let error = error_type(call.outcome, call.status, call.error_type.as_deref()).unwrap_or_default();
         self.histogram(&names::GEN_AI_DURATION, &[operation, provider, model, &error], seconds(call.timeline.duration()));
-        if let Some(tokens) = call.tokens.input {
-            self.histogram(&names::GEN_AI_TOKEN_USAGE, &[operation, provider, model, "input"], tokens as f64);
+        for (tokens, side) in [(call.tokens.input, "input"), (call.tokens.output, "output")] {
+            if let Some(tokens) = tokens {
+                self.histogram(&names::GEN_AI_TOKEN_USAGE, &[operation, provider, model, side], tokens as f64);
+            }
         }
-        if let Some(tokens) = call.tokens.output {
-            self.histogram(&names::GEN_AI_TOKEN_USAGE, &[operation, provider, model, "output"], tokens as f64);
+        if call.stream != Some(true) {
+            return;
         }
-        let Some(first) = call.stream.filter(|&stream| stream).and_then(|_| first_content(&call.timeline)) else { return };
-        self.histogram(&names::GEN_AI_FIRST_CHUNK, &[operation, provider, model], seconds(first));
-        if let Some(input) = call.tokens.input.filter(|&input| input > 0) {
-            self.histogram(&names::FIRST_TOKEN_PER_1K_INPUT, &[provider], seconds(first) * 1_000.0 / input as f64);
+        if let Some(first) = first_content(&call.timeline) {
+            self.histogram(&names::GEN_AI_FIRST_CHUNK, &[operation, provider, model], seconds(first));
+        }
+        let answered = call.attempts.last().and_then(|last| prefill(&last.timeline));
+        if let (Some(prefill), Some(input @ 1..)) = (answered, call.tokens.input) {
+            self.histogram(&names::FIRST_TOKEN_PER_1K_INPUT, &[dependency], seconds(prefill) * 1_000.0 / input as f64);
         }
     }
 
-    fn http(&mut self, method: &str, address: &str, call: &Call, attempt: &Attempt) {
-        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    fn http(&mut self, method: &str, call: &Call, attempt: &Attempt) {
+        let (host, port) = call.address.as_deref().map_or(("", None), server);
+        let port = port.map(|port| port.to_string()).unwrap_or_default();
         let status = attempt.status.map(|status| status.to_string()).unwrap_or_default();
-        let error = error_type(attempt.outcome, call.error_type.as_ref(), attempt.status);
-        let labels = [method, host, port, &status, &error];
+        // The client's own class is that of the try which ended the call.
+        let told = call.error_type.as_deref().filter(|_| call.attempts.last().is_some_and(|last| last.number == attempt.number));
+        let error = error_type(attempt.outcome, attempt.status, told).unwrap_or_default();
+        let labels = [method, host, &port, &status, &error];
         self.histogram(&names::HTTP_CLIENT_DURATION, &labels, seconds(attempt.timeline.duration()));
-    }
-}
-
-/// The method that an operation begins with (`GET /search`); the conventions ask for `_OTHER` where it is none that is known.
-fn method(operation: &str) -> &str {
-    const KNOWN: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
-    let first = operation.split(' ').next().unwrap_or_default();
-    KNOWN.into_iter().find(|known| *known == first).unwrap_or("_OTHER")
-}
-
-/// `error.type` of the conventions: empty for what went well, the status where it is the failure, else the client's own class or our outcome.
-fn error_type(outcome: Option<Outcome>, told: Option<&Name>, status: Option<u16>) -> String {
-    match (outcome, status) {
-        (Some(Outcome::Ok) | None, _) => String::new(),
-        (Some(_), Some(status)) if status >= 400 => status.to_string(),
-        (Some(outcome), _) => told.map_or(outcome.as_str(), |told| told).to_owned(),
     }
 }
 
@@ -67,4 +57,10 @@ fn error_type(outcome: Option<Outcome>, told: Option<&Name>, status: Option<u16>
 fn first_content(timeline: &Timeline) -> Option<Nanos> {
     let stream = timeline.stretches().find(|part| part.phase == Phase::Stream)?;
     Some(stream.start - timeline.start())
+}
+
+/// From the request being sent to the first content of its answer: what the input's size makes longer.
+fn prefill(timeline: &Timeline) -> Option<Nanos> {
+    timeline.total(Phase::Stream)?;
+    Some(timeline.total(Phase::Wait)?.saturating_add(timeline.total(Phase::FirstToken).unwrap_or(0)))
 }

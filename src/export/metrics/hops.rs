@@ -63,7 +63,8 @@ impl HopSeries {
     }
 
     fn count(&mut self, target: &Target, outcome: Outcome, status: Option<u16>) {
-        let class = status.map_or(0, |status| usize::from(status / 100)).min(CLASSES.len() - 1);
+        let class =
+            status.map(|status| usize::from(status / 100)).filter(|class| (1..CLASSES.len()).contains(class)).unwrap_or(0);
         let labels = [self.kind.as_str(), &*self.dependency, outcome.as_str(), CLASSES[class]];
         let series = self.calls[outcome as usize][class].get_or_insert_with(|| target.counter(&names::HOP_CALLS, &labels));
         series.add(1);

@@ -1,9 +1,11 @@
 //! Metrics through the `metrics` facade: what ended is counted with whatever recorder is installed.
 //!
-//! Fed from one place at a time (the drain, the assembler). Series are made once and kept; of each metric at most
-//! [`SERIES_MAX`] are told apart, and what is beyond is `other`.
+//! Fed from one place at a time (the drain, the assembler). Series are made once and kept. At most [`SERIES_MAX`] dependencies are told
+//! apart, and of each metric without a dependency as many series; what is beyond is `other`. Labels of closed sets (kind, phase, outcome,
+//! …) stay as they are.
 
 mod conventional;
+mod family;
 mod hops;
 mod target;
 #[cfg(test)]
@@ -15,9 +17,9 @@ use crate::attribution::Judgement;
 use crate::model::names::{self, Metric};
 use crate::model::{GateSample, Kind, Losses, Name, Nanos, Outcome, Phase, Run, Span, redact};
 use ::metrics::{Counter, Gauge, Histogram};
+use family::Family;
 use hops::HopSeries;
 use rustc_hash::{FxHashMap, FxHashSet};
-use target::Series;
 
 /// Most series of one metric that are told apart, and most dependencies.
 const SERIES_MAX: usize = 1_000;
@@ -43,7 +45,9 @@ impl OpenCalls {
         let mut found: Vec<Self> = Vec::new();
         let mut places: FxHashMap<(Kind, &str, Phase), usize> = FxHashMap::default();
         for span in spans {
-            let (Some(call), Some(dependency), true) = (&span.call, &span.dependency, span.is_open()) else { continue };
+            let (Some(call), Some(dependency), true) = (&span.call, &span.dependency, span.is_open() && span.is_hop()) else {
+                continue;
+            };
             let (kind, phase) = (span.kind.unwrap_or(Kind::Http), call.timeline.last_phase().unwrap_or(Phase::Wait));
             let place = *places.entry((kind, dependency, phase)).or_insert(found.len());
             if place == found.len() {
@@ -77,36 +81,6 @@ pub(crate) struct Metrics {
 /// Which dependency, to [`Metrics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DependencyId(usize);
-
-/// Series by metric and labels.
-#[derive(Debug)]
-struct Family<H> {
-    series: FxHashMap<(&'static str, Vec<String>), Series<H>>,
-    count: FxHashMap<&'static str, usize>,
-}
-
-impl<H> Default for Family<H> {
-    fn default() -> Self {
-        Self { series: FxHashMap::default(), count: FxHashMap::default() }
-    }
-}
-
-impl<H> Family<H> {
-    /// The series of these labels, made on first use; `true` with it when it stands in for one too many.
-    fn get(&mut self, metric: &Metric, labels: &[&str], make: impl FnOnce(&[&str]) -> Series<H>) -> (&Series<H>, bool) {
-        let count = self.count.entry(metric.name).or_default();
-        let mut key = (metric.name, labels.iter().map(|label| redact::name(label)).collect::<Vec<_>>());
-        let overflows = *count >= SERIES_MAX && !self.series.contains_key(&key);
-        if overflows {
-            key.1.iter_mut().for_each(|label| OTHER.clone_into(label));
-        }
-        let series = self.series.entry(key).or_insert_with_key(|(_, labels)| {
-            *count += 1;
-            make(&labels.iter().map(String::as_str).collect::<Vec<_>>())
-        });
-        (series, overflows)
-    }
-}
 
 impl Metrics {
     pub(crate) fn new(target: Target) -> Self {
@@ -142,21 +116,28 @@ impl Metrics {
 
     /// A dependency, to be told of without looking it up again.
     pub(crate) fn dependency(&mut self, kind: Kind, dependency: &Name) -> DependencyId {
-        if let Some(&known) = self.dependencies.get(&(kind, dependency.clone())) {
-            return DependencyId(known);
-        }
-        let mut name: Name = redact::name(dependency).into();
-        if self.dependencies.len() >= SERIES_MAX {
+        let (id, overflows) = self.known(kind, dependency);
+        if overflows {
             self.counter(&names::SERIES_OVERFLOW, &[names::HOP_DURATION.name], 1);
-            name = OTHER.into();
-            if let Some(&known) = self.dependencies.get(&(kind, name.clone())) {
-                return DependencyId(known);
-            }
         }
-        let id = self.hops.len();
-        self.hops.push(HopSeries::new(&self.target, kind, name.clone()));
-        self.dependencies.insert((kind, name), id);
-        DependencyId(id)
+        id
+    }
+
+    /// A dependency; `true` with it when it is one too many, and counted with the others.
+    fn known(&mut self, kind: Kind, dependency: &Name) -> (DependencyId, bool) {
+        if let Some(&known) = self.dependencies.get(&(kind, dependency.clone())) {
+            return (DependencyId(known), false);
+        }
+        // Names that no label may have are looked up as they are shown.
+        let shown: Name = redact::name(dependency).into();
+        let room = self.dependencies.len() < SERIES_MAX || self.dependencies.contains_key(&(kind, shown.clone()));
+        let name = if room { shown } else { OTHER.into() };
+        let next = self.hops.len();
+        let id = *self.dependencies.entry((kind, name.clone())).or_insert(next);
+        if id == next {
+            self.hops.push(HopSeries::new(&self.target, kind, name));
+        }
+        (DependencyId(id), !room)
     }
 
     /// A call that ended, of which only one phase and its outcome are known. About 70 ns with a Prometheus recorder.
@@ -209,16 +190,23 @@ impl Metrics {
     /// What is open right now; what was open the last time and is not any more goes to 0.
     pub(crate) fn open(&mut self, open: &[OpenCalls]) {
         let before = std::mem::take(&mut self.open);
-        let mut in_flight: FxHashMap<(Kind, &Name), u64> = FxHashMap::default();
+        // By the names that are told apart: what goes by one name is added up.
+        let mut in_flight: FxHashMap<(Kind, Name), u64> = FxHashMap::default();
+        let mut oldest: FxHashMap<(Kind, Name, Phase), Nanos> = FxHashMap::default();
         for calls in open {
-            *in_flight.entry((calls.kind, &calls.dependency)).or_default() += calls.calls;
-            let labels = [calls.kind.as_str(), &*calls.dependency, calls.phase.as_str()];
-            self.gauge(&names::HOP_OPEN_AGE, &labels, seconds(calls.age));
-            self.open.insert((calls.kind, calls.dependency.clone(), Some(calls.phase)));
+            let (DependencyId(id), _) = self.known(calls.kind, &calls.dependency);
+            let name = &self.hops[id].dependency;
+            *in_flight.entry((calls.kind, name.clone())).or_default() += calls.calls;
+            let age = oldest.entry((calls.kind, name.clone(), calls.phase)).or_default();
+            *age = calls.age.max(*age);
+        }
+        for ((kind, dependency, phase), age) in oldest {
+            self.gauge(&names::HOP_OPEN_AGE, &[kind.as_str(), &dependency, phase.as_str()], seconds(age));
+            self.open.insert((kind, dependency, Some(phase)));
         }
         for ((kind, dependency), calls) in in_flight {
-            self.gauge(&names::HOP_IN_FLIGHT, &[kind.as_str(), dependency], calls as f64);
-            self.open.insert((kind, dependency.clone(), None));
+            self.gauge(&names::HOP_IN_FLIGHT, &[kind.as_str(), &dependency], calls as f64);
+            self.open.insert((kind, dependency, None));
         }
         for (kind, dependency, phase) in before.into_iter().filter(|gone| !self.open.contains(gone)).collect::<Vec<_>>() {
             match phase {
@@ -282,9 +270,10 @@ impl Metrics {
 
     /// A counter of seconds: the facade counts in whole numbers, so that fractions are carried over.
     fn seconds_counter(&mut self, metric: &'static Metric, labels: &[&str], seconds: f64) {
-        let key: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+        let mut key: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
         if self.carried.len() >= SERIES_MAX && !self.carried.contains_key(&key) {
-            return self.counter(metric, labels, seconds as u64);
+            // Beyond the cap fractions are carried together.
+            key.clear();
         }
         let carried = self.carried.entry(key).or_default();
         *carried += seconds;

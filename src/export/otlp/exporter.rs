@@ -3,7 +3,7 @@
 use super::batch::{Envelope, encode};
 use super::config::OtlpConfig;
 use super::counts::ExportCounts;
-use super::metrics::{MetricNames, MetricsOut};
+use super::metrics::MetricsOut;
 use super::queue::{Limits, Queue};
 use super::transport::{Service, Transport, TransportError};
 use super::{convert, worker};
@@ -58,15 +58,11 @@ impl Exporter {
     /// # Errors
     /// An address, a header, a certificate or a key that cannot be used, or a system that gives no thread.
     pub fn start(config: &OtlpConfig) -> Result<Self, OtlpStartError> {
-        Self::start_with(config, &super::metrics::AsTheyAre)
+        Ok(Self { inner: Arc::new(Inner::start(config)?) })
     }
 
-    /// The same; metrics leave by the names, units and bounds of this table.
-    pub(super) fn start_with(config: &OtlpConfig, names: &dyn MetricNames) -> Result<Self, OtlpStartError> {
-        Ok(Self { inner: Arc::new(Inner::start(config, names)?) })
-    }
-
-    /// Takes the spans of a run, its root with the verdict. Never waits for the collector. About 3 µs a span.
+    /// Takes the spans of a run, its root with the verdict. Never waits for the collector. Costs a few microseconds a span, which is
+    /// encoded here, and next to nothing when the queue is full.
     pub fn run(&self, run: &Run, judgement: Option<&Judgement>) {
         self.push(run.spans.iter().map(count).sum(), || convert::run(run, judgement));
     }
@@ -143,7 +139,7 @@ fn count(span: &Span) -> usize {
 }
 
 impl Inner {
-    fn start(config: &OtlpConfig, names: &dyn MetricNames) -> Result<Self, StartError> {
+    fn start(config: &OtlpConfig) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let traces = config.traces.as_ref().map(|signal| Transport::new(signal, Service::Traces)).transpose()?;
         let metrics = config.metrics.as_ref().map(|signal| Transport::new(signal, Service::Metrics)).transpose()?;
@@ -185,7 +181,7 @@ impl Inner {
                 runtime.shutdown_background();
             });
         })?;
-        let metrics = exports_metrics.then(|| MetricsOut::new(config, names, requests));
+        let metrics = exports_metrics.then(|| MetricsOut::new(config, requests));
         Ok(Self { queue, exports_spans, metrics })
     }
 

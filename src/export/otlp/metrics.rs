@@ -6,6 +6,7 @@
 use super::config::OtlpConfig;
 use super::resource::{SCOPE, resource};
 use super::worker::MetricsRequest;
+use crate::model::names;
 use ::metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit};
 use metrics_opentelemetry::{OpenTelemetryMetrics, OpenTelemetryRecorder};
 use opentelemetry::InstrumentationScope;
@@ -22,38 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// A metric as OpenTelemetry knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Translated {
-    /// Its name for the facade.
-    pub(crate) from: &'static str,
-    /// Its name for OpenTelemetry: `gen_ai.client.operation.duration`.
-    pub(crate) to: &'static str,
-    /// Bounds of its buckets, for a histogram.
-    pub(crate) bounds: &'static [f64],
-}
-
-/// The table by which metrics are translated. What is not in it keeps its name.
-pub(crate) trait MetricNames {
-    /// Every metric whose name changes or whose buckets are its own.
-    fn metrics(&self) -> Vec<Translated>;
-    /// Labels whose names change: (facade, OpenTelemetry).
-    fn labels(&self) -> Vec<(&'static str, &'static str)>;
-}
-
-/// No translation at all.
-pub(super) struct AsTheyAre;
-
-impl MetricNames for AsTheyAre {
-    fn metrics(&self) -> Vec<Translated> {
-        Vec::new()
-    }
-
-    fn labels(&self) -> Vec<(&'static str, &'static str)> {
-        Vec::new()
-    }
-}
-
 /// The meter and its way out.
 #[derive(Debug)]
 pub(super) struct MetricsOut {
@@ -62,17 +31,15 @@ pub(super) struct MetricsOut {
 }
 
 impl MetricsOut {
-    pub(super) fn new(config: &OtlpConfig, names: &dyn MetricNames, requests: mpsc::Sender<MetricsRequest>) -> Self {
+    pub(super) fn new(config: &OtlpConfig, requests: mpsc::Sender<MetricsRequest>) -> Self {
         let reader = PeriodicReader::builder(Out(requests)).with_interval(config.metric_interval).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource(&config.resource)).build();
         let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
         let mut recorder = OpenTelemetryRecorder::new(OpenTelemetryMetrics::new(provider.meter_with_scope(scope)));
-        let metrics = names.metrics();
-        for metric in metrics.iter().filter(|metric| !metric.bounds.is_empty()) {
-            recorder.set_histogram_bounds_mut(std::iter::once(metric.to), metric.bounds);
+        for metric in names::ALL.iter().filter(|metric| !metric.buckets.is_empty()) {
+            recorder.set_histogram_bounds_mut(std::iter::once(metric.otel.unwrap_or(metric.name)), metric.buckets);
         }
-        let metrics = metrics.iter().map(|metric| (metric.from, metric.to)).collect();
-        let bridge = Bridge { recorder, metrics, labels: names.labels().into_iter().collect() };
+        let bridge = Bridge { recorder, conventional: conventional() };
         Self { provider, bridge: Arc::new(bridge) }
     }
 
@@ -128,31 +95,32 @@ impl PushMetricExporter for Out {
 
 struct Bridge {
     recorder: OpenTelemetryRecorder,
-    metrics: HashMap<&'static str, &'static str>,
-    labels: HashMap<&'static str, &'static str>,
+    conventional: HashMap<&'static str, &'static str>,
+}
+
+/// The metrics that OpenTelemetry spells with dots: from our spelling to theirs.
+fn conventional() -> HashMap<&'static str, &'static str> {
+    names::ALL.iter().filter_map(|metric| Some((metric.name, metric.otel?))).collect()
 }
 
 impl std::fmt::Debug for Bridge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bridge").field("metrics", &self.metrics).field("labels", &self.labels).finish_non_exhaustive()
+        f.debug_struct("Bridge").finish_non_exhaustive()
     }
 }
 
 impl Bridge {
     fn name(&self, name: KeyName) -> KeyName {
-        self.metrics.get(name.as_str()).map_or(name, |&to| KeyName::from_const_str(to))
+        self.conventional.get(name.as_str()).map_or(name, |&to| KeyName::from_const_str(to))
     }
 
+    /// The key by its conventional name and labels. What has none, ours and the application's, stays as it is.
     fn key<'a>(&self, key: &'a Key) -> Cow<'a, Key> {
-        let renamed = self.metrics.get(key.name());
-        if renamed.is_none() && !key.labels().any(|label| self.labels.contains_key(label.key())) {
-            return Cow::Borrowed(key);
-        }
-        let label = |label: &Label| match self.labels.get(label.key()) {
-            Some(&to) => Label::new(to, label.clone().into_parts().1),
+        let Some(&name) = self.conventional.get(key.name()) else { return Cow::Borrowed(key) };
+        let label = |label: &Label| match names::label::OTEL.iter().find(|(ours, _)| *ours == label.key()) {
+            Some(&(_, theirs)) => Label::new(theirs, label.clone().into_parts().1),
             None => label.clone(),
         };
-        let name = renamed.map_or_else(|| key.clone().into_parts().0, |&to| KeyName::from_const_str(to));
         Cow::Owned(Key::from_parts(name, key.labels().map(label).collect::<Vec<_>>()))
     }
 }
@@ -184,5 +152,24 @@ impl Recorder for Translating {
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
         self.0.recorder.register_histogram(&self.0.key(key), metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conventional_metrics_leave_by_their_dotted_names_and_others_as_they_are() {
+        let meter = SdkMeterProvider::default().meter("test");
+        let recorder = OpenTelemetryRecorder::new(OpenTelemetryMetrics::new(meter));
+        let bridge = Bridge { recorder, conventional: conventional() };
+        let labels = |names: &[&'static str]| names.iter().map(|name| Label::new(*name, "x")).collect::<Vec<_>>();
+        let key = Key::from_parts("gen_ai_client_operation_duration_seconds", labels(&["gen_ai_operation_name", "error_type"]));
+        let expected = Key::from_parts("gen_ai.client.operation.duration", labels(&["gen_ai.operation.name", "error.type"]));
+        assert_eq!(*bridge.key(&key), expected);
+        let own = Key::from_parts("shop_orders_total", labels(&["error_type"]));
+        assert_eq!(*bridge.key(&own), own);
+        assert_eq!(bridge.name("http_client_request_duration_seconds".into()).as_str(), "http.client.request.duration");
     }
 }

@@ -4,12 +4,14 @@
 //! added; one that is renamed or removed raises the version in [`SCHEMA`].
 
 mod build;
+mod open;
 mod stats;
 mod terminal;
 #[cfg(test)]
 mod tests;
 
 pub use build::report;
+pub use open::{OPEN_SCHEMA, OpenHopReport, OpenReport, open, open_text};
 pub use stats::DependencyStats;
 pub use terminal::{Style, open_hops, text};
 
@@ -191,6 +193,8 @@ shape! {
         pub model: Option<String>,
         /// Whether the answer was a stream.
         pub stream: Option<bool>,
+        /// The longest time between two pieces of a streamed answer for which its consumer had to wait.
+        pub gap_ms: Option<f64>,
         /// Tokens, where the answer told.
         pub tokens: TokenReport,
         /// Bytes on the wire.

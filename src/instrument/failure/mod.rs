@@ -1,8 +1,8 @@
 //! What an error means: outcome, who failed, in which phase, a short code.
 //!
 //! An error is known by its type, found on a walk along its sources, never by its text. The rules and the error chains they rest
-//! on were measured against reqwest 0.13, hyper 1, hyper-util 0.1, h2 0.4 and rustls 0.23; other major versions of these are other
-//! types and give the coarser answer of what is left.
+//! on were measured against reqwest 0.13, hyper 1, hyper-util 0.1, h2 0.4 and rustls 0.23; other major versions of these are
+//! other types and give the coarser answer of what is left.
 
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 mod http;
@@ -54,24 +54,34 @@ pub struct Failure {
 
 /// Says what an error means by looking at it and its sources.
 ///
-/// Known are `std::io::Error` and tokio's `Elapsed`; with the feature `reqwest` also the errors of reqwest, hyper, hyper-util, h2 and
-/// rustls, and the look-ups of our own resolver; with `tower` those of hyper, h2
-/// and tower. Anything else is [`Outcome::Error`].
+/// Known are `std::io::Error` and tokio's `Elapsed`; with the feature `reqwest` also the errors of reqwest, hyper, hyper-util, h2
+/// and rustls, and the look-ups of our own resolver; with `tower` those of hyper, h2 and tower. Anything else is
+/// [`Outcome::Error`].
 ///
 /// Allocates the code's name. Never panics.
 #[must_use]
 pub fn classify(error: &(dyn Error + 'static)) -> Failure {
-    gather(error).judge()
+    gather(error, Evidence::default()).judge()
 }
 
 /// The same for a value of any type, as a future gives it: known errors, also in a `Box<dyn Error>` with or without `Send` and
 /// `Sync`. A type that is not known gives its own name as the code.
 #[must_use]
 pub fn classify_any<E: 'static>(error: &E) -> Failure {
+    judge(error, Evidence::default())
+}
+
+/// The same for an error of an answer's body.
+#[cfg(feature = "tower")]
+pub(crate) fn of_body<E: 'static>(error: &E) -> Ending {
+    judge(error, Evidence { place: judge::Place::Body, ..Evidence::default() }).into()
+}
+
+fn judge<E: 'static>(error: &E, known: Evidence) -> Failure {
     let any: &dyn Any = error;
     match as_error(any) {
-        Some(error) => classify(error),
-        None => Failure { error_type: type_code(std::any::type_name::<E>()).into(), ..Evidence::default().judge() },
+        Some(error) => gather(error, known).judge(),
+        None => Failure { error_type: type_code(std::any::type_name::<E>()).into(), ..known.judge() },
     }
 }
 
@@ -90,8 +100,7 @@ impl From<Failure> for Ending {
     }
 }
 
-fn gather(error: &(dyn Error + 'static)) -> Evidence {
-    let mut evidence = Evidence::default();
+fn gather(error: &(dyn Error + 'static), mut evidence: Evidence) -> Evidence {
     for error in chain(error) {
         system::see(error, &mut evidence);
         shed::see(error, &mut evidence);

@@ -125,3 +125,10 @@ fn what_rustls_finds_wrong_is_named() {
         assert_eq!(failure.phase, Some(Phase::Tls));
     }
 }
+
+#[cfg(feature = "reqwest-middleware")]
+#[test]
+fn a_middlewares_error_is_looked_into() {
+    let failure = classify_any(&::reqwest_middleware::Error::middleware(io::Error::from_raw_os_error(111)));
+    assert_eq!(codes(&failure), (Outcome::Connect, Some(FailedBy::Peer), "connection_refused"));
+}

@@ -11,8 +11,8 @@ use std::pin::Pin;
 
 /// Times each request of a client as [`Hop::send`] does: `ClientBuilder::new(client).with(HopMiddleware::new(hop))`.
 ///
-/// What stands after it is timed as one call, retries included; before it, each try is a call. A [`Hop`] among the extensions of a
-/// request is used in place of the middleware's own: `request.with_extension(docs.clone())`.
+/// What stands after it is timed as one call, retries included; before it, each try is a call. A [`Hop`] among the extensions of
+/// a request is used in place of the middleware's own: `request.with_extension(docs.clone())`.
 #[derive(Clone, Debug)]
 pub struct HopMiddleware {
     hop: Hop,

@@ -1,8 +1,8 @@
 //! The door for `reqwest` clients.
 //!
-//! [`watch`] (or `Hopwatch::reqwest`) adds to a client what only its builder can: `dns`, `connect` and `tls` are told apart, and which
-//! call opened which connection. [`Hop::send`](crate::instrument::hop::Hop::send) times a call to its last byte, on any client; a
-//! call under `hop.time(...)` still gets the phases up to its connection.
+//! [`watch`] (or `Hopwatch::reqwest`) adds to a client what only its builder can: `dns`, `connect` and `tls` are told apart, and
+//! which call opened which connection. [`Hop::send`](crate::instrument::hop::Hop::send) times a call to its last byte, on any
+//! client; a call under `hop.time(...)` still gets the phases up to its connection.
 //!
 //! | event | when |
 //! |---|---|
@@ -16,8 +16,8 @@
 //! | `first_token` | up to the first content: the first generated token of a known stream (feature `wire`), else the first byte |
 //! | `stream` | up to the end of the body |
 //!
-//! Not seen: a wait for an HTTP/2 stream slot without a streamed body (it is part of `wait`), a proxy's part of a connect, and retries
-//! inside the client that need no new connection.
+//! Not seen: a wait for an HTTP/2 stream slot without a streamed body (it is part of `wait`), a proxy's part of a connect, and
+//! retries inside the client that need no new connection.
 
 mod connecting;
 mod connector;
@@ -43,8 +43,9 @@ pub use tls::{watch_tls, watch_tls_with};
 use reqwest::ClientBuilder;
 use reqwest::dns::Resolve;
 
-/// Watches the connects of a client: adds [`ConnectorLayer`], and sets a [`Resolver`] that asks the system as the default one does. A
-/// resolver that was set before is replaced, since it cannot be read back: use [`watch_with`] then. Everything else stays as it is.
+/// Watches the connects of a client: adds [`ConnectorLayer`], and sets a [`Resolver`] that asks the system as the default one
+/// does. A resolver that was set before is replaced, since it cannot be read back: use [`watch_with`] then. Everything else stays
+/// as it is.
 ///
 /// Costs under 2 microseconds a call, nothing on a reused connection.
 pub fn watch(builder: ClientBuilder) -> ClientBuilder {

@@ -223,4 +223,45 @@ mod tests {
         let course = Course { failed: Some(Phase::Dns), ..case.course() };
         assert_eq!(case.phases(&course, 40), [(Phase::Dns, 40)]);
     }
+
+    mod any {
+        use super::*;
+        use proptest::option::of;
+        use proptest::prelude::*;
+
+        fn marks() -> impl Strategy<Value = [Option<u64>; 6]> {
+            let mark = || of(0..200_u64);
+            (mark(), mark(), mark(), mark(), mark(), mark()).prop_map(|(a, b, c, d, e, f)| [a, b, c, d, e, f])
+        }
+
+        proptest! {
+            #[test]
+            fn the_phases_sum_to_the_call_whatever_was_seen(
+                connects in prop::collection::vec((marks(), any::<bool>()), 0..4),
+                call in marks(),
+                failed in of(prop::sample::select(Phase::ALL)),
+                now in 0..200_u64,
+            ) {
+                let zero = Instant::now();
+                let at = |mark: Option<u64>| mark.map(|mark| zero + Duration::from_nanos(mark));
+                let connects: Vec<Marks> = connects
+                    .into_iter()
+                    .map(|([start, lookup, resolved, handshake, end, orphaned], open)| Marks {
+                        start: at(start).unwrap_or(zero),
+                        lookup: at(lookup),
+                        resolved: at(resolved),
+                        handshake: at(handshake),
+                        end: at(end).map(|end| (end, open)),
+                        orphaned: at(orphaned),
+                    })
+                    .collect();
+                let [awaited, assigned, sent, head, content, _] = call.map(at);
+                let course = Course { connects: &connects, awaited, assigned, sent, head, content, failed };
+                let nanos = |instant: Instant| (instant - zero).as_nanos() as u64;
+                let line = timeline(&course, 0, now, nanos);
+                prop_assert_eq!(line.duration(), now);
+                prop_assert!(last_move(&course, None, 0, nanos) <= 200);
+            }
+        }
+    }
 }

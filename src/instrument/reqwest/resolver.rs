@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// A resolver whose look-ups are timed: `ClientBuilder::dns_resolver`. [`watch`](super::watch) sets it.
 ///
-/// The default asks the system (`getaddrinfo` on a blocking thread) as reqwest does by default, and errors read the same; a failed
-/// look-up additionally keeps its reason ([`LookupError`](crate::instrument::failure::LookupError)).
+/// The default asks the system (`getaddrinfo` on a blocking thread) as reqwest does by default, and errors read the same; a
+/// failed look-up additionally keeps its reason ([`LookupError`](crate::instrument::failure::LookupError)).
 #[derive(Clone, Debug, Default)]
 pub struct Resolver<R = SystemResolver> {
     inner: Arc<R>,

@@ -20,15 +20,16 @@ use std::task::{Context, Poll, ready};
 
 impl Hop {
     /// Sends a request and times the call to the last byte of its answer: `pool`, `dns`, `connect`, `tls`, `send`, `wait`,
-    /// `first_token`, `stream`; connection new or reused; status, model and tokens. It ends with the body: at its end, at an error,
-    /// or when the response is dropped.
+    /// `first_token`, `stream`; connection new or reused; status, model and tokens. It ends with the body: at its end, at an
+    /// error, or when the response is dropped.
     ///
-    /// Works with any client; `dns`, `connect` and `tls` are told apart for clients built with [`watch`](super::watch). The response
-    /// is reqwest's own, with URL, addresses, extensions and length as they were, and an error of sending is passed on untouched. An
-    /// error of a body is told inside two more `reqwest::Error`s of the kind "body".
+    /// Works with any client; `dns`, `connect` and `tls` are told apart for clients built with [`watch`](super::watch). The
+    /// response is reqwest's own, with URL, addresses, extensions and length as they were, and an error of sending is passed on
+    /// untouched. An error of a body is told inside two more `reqwest::Error`s of the kind "body".
     ///
     /// A response that is dropped before anything of its body was read is no failure, except for a stream of events; one that is
-    /// dropped half-read is `cancelled`. Dropped before the answer, the call is `cancelled` in the phase it was in; `timeout` when its run's deadline passed.
+    /// dropped half-read is `cancelled`. Dropped before the answer, the call is `cancelled` in the phase it was in; `timeout`
+    /// when its run's deadline passed.
     ///
     /// # Cancel safety
     /// That of [`RequestBuilder::send`]. Cost: a few microseconds a call.
@@ -68,8 +69,8 @@ impl Sending {
         Self(Stage::Planned(Some(Box::new(Plan { call, client, request, propagates: false }))))
     }
 
-    /// Sends W3C trace context and baggage along (see [`propagate`]), the call being the parent of what the server does. Headers of
-    /// that name that are there already stay.
+    /// Sends W3C trace context and baggage along (see [`propagate`]), the call being the parent of what the server does. Headers
+    /// of that name that are there already stay.
     pub fn propagate(mut self) -> Self {
         if let Stage::Planned(Some(plan)) = &mut self.0 {
             plan.propagates = true;
@@ -131,8 +132,8 @@ impl Prepared {
         Self { hop, said: Said::default(), address: None, sent: 0, upload: None }
     }
 
-    /// Notes what the request says. A streamed body is wrapped; one in memory is left alone, since the client could not send a wrapped
-    /// one again after a redirect or a refused stream.
+    /// Notes what the request says. A streamed body is wrapped; one in memory is left alone, since the client could not send a
+    /// wrapped one again after a redirect or a refused stream.
     pub(super) fn read(&mut self, request: &mut Request) {
         self.address = host_and_port(request.url());
         if let Some(body) = request.body_mut() {

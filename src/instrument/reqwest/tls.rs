@@ -1,4 +1,5 @@
-//! The start of a TLS handshake, seen through rustls' session store: it is asked for a ticket while the client's hello is written.
+//! The start of a TLS handshake, seen through rustls' session store: it is asked for a ticket while the client's hello is
+//! written.
 
 use super::connecting::CONNECTING;
 use rustls::client::{
@@ -11,10 +12,11 @@ use std::sync::Arc;
 /// rustls' own default.
 const SESSIONS: usize = 256;
 
-/// Tells `tls` from `connect` for clients that use this configuration: hand it to `ClientBuilder::tls_backend_preconfigured` afterwards.
+/// Tells `tls` from `connect` for clients that use this configuration: hand it to `ClientBuilder::tls_backend_preconfigured`
+/// afterwards.
 ///
-/// Sets the session store, which cannot be read back, to rustls' default (256 sessions in memory). A store of your own goes through
-/// [`watch_tls_with`].
+/// Sets the session store, which cannot be read back, to rustls' default (256 sessions in memory). A store of your own goes
+/// through [`watch_tls_with`].
 pub fn watch_tls(config: &mut ClientConfig) {
     watch_tls_with(config, Arc::new(ClientSessionMemoryCache::new(SESSIONS)));
 }

@@ -62,12 +62,13 @@ impl Watcher for AnswerWatcher {
 }
 
 impl Drop for AnswerWatcher {
-    /// Left by the caller: half-read, or a stream that was not wanted any more, is cancelled. A whole answer whose body nobody asked
-    /// for said what was wanted by its head.
+    /// Left by the caller: half-read, or a stream that was not wanted any more, is cancelled. A whole answer whose body nobody
+    /// asked for said what was wanted by its head, and a stream that said that it is done (`[DONE]`) gave all that it had.
     fn drop(&mut self) {
         let Some(dropped) = self.open.dropped() else { return };
         let of_status = of_status(self.status);
-        let enough = !of_status.is_ok() || (!self.asked && !self.answer.is_stream());
+        let unasked = !self.asked && !self.answer.is_stream();
+        let enough = !of_status.is_ok() || unasked || self.answer.is_done();
         let ending = if dropped.outcome == Outcome::Cancelled && enough {
             of_status
         } else {

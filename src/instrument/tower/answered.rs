@@ -37,7 +37,7 @@ impl Answered {
 
     /// The body failed.
     pub(super) fn failed<E: 'static>(&self, error: &E) -> Ending {
-        self.or(failure::classify_any(error).into())
+        self.or(failure::of_body(error))
     }
 
     /// The body was dropped. `enough`: nobody wanted more than the head.

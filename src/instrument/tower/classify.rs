@@ -3,12 +3,19 @@
 use super::grpc;
 use crate::instrument::ending::Ending;
 use crate::instrument::failure;
+use crate::model::Phase;
 use http::Response;
+use std::error::Error;
 
 /// Says how a call ended that gave this result. Closures do: `|result: &Result<Answer, Error>| Ending`.
 pub trait Classify<R, E>: Clone {
     /// How it ended.
     fn classify(&self, result: &Result<R, E>) -> Ending;
+
+    /// The phase it failed in, where the error tells that it was none of those that a layer sees: `dns`, `connect`, `tls`.
+    fn failed_in(&self, _result: &Result<R, E>) -> Option<Phase> {
+        None
+    }
 }
 
 impl<F, R, E> Classify<R, E> for F
@@ -28,15 +35,33 @@ impl<R, E: 'static> Classify<R, E> for ByError {
     fn classify(&self, result: &Result<R, E>) -> Ending {
         failure::of_result(result)
     }
+
+    fn failed_in(&self, result: &Result<R, E>) -> Option<Phase> {
+        failure::classify_any(result.as_ref().err()?).phase
+    }
 }
 
-/// An answer is what its HTTP status says, and its `grpc-status` where it is one of gRPC; an error as with [`ByError`].
+/// The same for any type of error, which a chain of sources is asked of: also one that wraps a client's, as `tonic`'s does.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ByStatus;
+pub struct BySource;
 
-impl<B, E: 'static> Classify<Response<B>, E> for ByStatus {
+impl<R, E: Error + 'static> Classify<R, E> for BySource {
+    fn classify(&self, result: &Result<R, E>) -> Ending {
+        result.as_ref().err().map_or_else(Ending::ok, |error| failure::classify(error).into())
+    }
+
+    fn failed_in(&self, result: &Result<R, E>) -> Option<Phase> {
+        failure::classify(result.as_ref().err()?).phase
+    }
+}
+
+/// An answer is what its HTTP status says, and its `grpc-status` where it is one of gRPC; an error is told by `C`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByStatus<C = ByError>(pub(super) C);
+
+impl<B, E, C: Classify<Response<B>, E>> Classify<Response<B>, E> for ByStatus<C> {
     fn classify(&self, result: &Result<Response<B>, E>) -> Ending {
-        let Ok(response) = result else { return failure::of_result(result) };
+        let Ok(response) = result else { return self.0.classify(result) };
         let status = response.status().as_u16();
         let ending = Ending::of_status(status);
         match grpc::code(response.headers()).filter(|_| ending.is_ok() && grpc::is_grpc(response.headers())) {
@@ -44,5 +69,9 @@ impl<B, E: 'static> Classify<Response<B>, E> for ByStatus {
             None if ending.is_ok() => ending,
             None => ending.error_type(status.to_string()),
         }
+    }
+
+    fn failed_in(&self, result: &Result<Response<B>, E>) -> Option<Phase> {
+        self.0.failed_in(result)
     }
 }

@@ -1,6 +1,6 @@
 //! The layer for clients of any kind.
 
-use super::classify::{ByError, Classify};
+use super::classify::{ByError, BySource, Classify};
 use super::ready::Readiness;
 use crate::instrument::ending::Ending;
 use crate::instrument::hop::{Hop, OpenHop};
@@ -35,6 +35,14 @@ impl<C> HopLayer<C> {
         F: Fn(&Result<R, E>) -> Ending + Clone,
     {
         HopLayer { hop: self.hop, classify }
+    }
+}
+
+impl HopLayer {
+    /// Errors are told by their sources, whatever their own type.
+    #[must_use]
+    pub fn by_source(self) -> HopLayer<BySource> {
+        HopLayer { hop: self.hop, classify: BySource }
     }
 }
 
@@ -114,6 +122,9 @@ where
         let Some(open) = this.open else { return this.future.poll(cx) };
         let result = ready!(open.poll_in(|| this.future.poll(cx)));
         let ending = this.classify.classify(&result);
+        if let Some(phase) = this.classify.failed_in(&result) {
+            open.context().was(phase);
+        }
         open.finish(ending, None);
         *this.open = None;
         Poll::Ready(result)

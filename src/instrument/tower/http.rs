@@ -1,13 +1,12 @@
 //! The layer for HTTP clients: to the last byte of the answer.
 
 use super::answered::Answered;
-use super::classify::{ByStatus, Classify};
+use super::classify::{BySource, ByStatus, Classify};
 use super::grpc::grpc_timeout;
 use super::ready::Readiness;
 use crate::instrument::answer::Answer;
 use crate::instrument::body::{WatchedBody, Watcher};
 use crate::instrument::ending::Ending;
-use crate::instrument::failure;
 use crate::instrument::hop::{Hop, OpenHop};
 use crate::instrument::propagate;
 use crate::instrument::retry_after::retry_after;
@@ -26,7 +25,7 @@ impl Hop {
     /// A layer that times each call of an HTTP client to the last byte of its answer; gRPC too.
     #[must_use]
     pub fn http_layer(&self) -> HttpHopLayer {
-        HttpHopLayer { hop: self.clone(), classify: ByStatus, propagates: false }
+        HttpHopLayer { hop: self.clone(), classify: ByStatus::default(), propagates: false }
     }
 }
 
@@ -46,6 +45,12 @@ impl<C> HttpHopLayer<C> {
         F: Fn(&Result<Response<B>, E>) -> Ending + Clone,
     {
         HttpHopLayer { hop: self.hop, classify, propagates: self.propagates }
+    }
+
+    /// Errors are told by their sources, whatever their own type: for clients whose errors wrap others, as those of `tonic` do.
+    #[must_use]
+    pub fn by_source(self) -> HttpHopLayer<ByStatus<BySource>> {
+        HttpHopLayer { hop: self.hop, classify: ByStatus(BySource), propagates: self.propagates }
     }
 
     /// Adds `traceparent`, `tracestate` and `baggage` to requests that have none, naming this hop as their parent [default: requests go
@@ -89,7 +94,6 @@ super::service!(HttpHopService, HttpHopLayer, HttpHopFuture);
 impl<S, C, Q, B> Service<Request<Q>> for HttpHopService<S, C>
 where
     S: Service<Request<Q>, Response = Response<B>>,
-    S::Error: 'static,
     C: Classify<Response<B>, S::Error>,
     B: Body,
 {
@@ -151,8 +155,8 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn failed<E: 'static>(mut self, error: &E, ending: Ending) {
-        if let Some(phase) = failure::classify_any(error).phase {
+    fn failed(mut self, ending: Ending, phase: Option<Phase>) {
+        if let Some(phase) = phase {
             self.open.context().was(phase);
         }
         // A client's own timer gives an error of a type that only its crate knows; the header says when it runs out.
@@ -206,7 +210,6 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     C: Classify<Response<B>, E>,
     B: Body,
-    E: 'static,
 {
     type Output = Result<Response<HopBody<B>>, E>;
 
@@ -215,12 +218,12 @@ where
         let this = self.project();
         let Some(exchange) = this.exchange else { panic!("polled after it was done") };
         let result = ready!(exchange.open.poll_in(|| this.future.poll(cx)));
-        let ending = this.classify.classify(&result);
+        let (ending, failed_in) = (this.classify.classify(&result), this.classify.failed_in(&result));
         let Some(exchange) = this.exchange.take() else { panic!("polled after it was done") };
         Poll::Ready(match result {
             Ok(response) => Ok(exchange.answered(response, ending)),
             Err(error) => {
-                exchange.failed(&error, ending);
+                exchange.failed(ending, failed_in);
                 Err(error)
             }
         })
@@ -297,7 +300,7 @@ impl Watcher for HopWatcher {
 impl Drop for HopWatcher {
     fn drop(&mut self) {
         if let Some(open) = &self.open {
-            let enough = !self.is_wanted && !self.answer.is_stream();
+            let enough = self.answer.is_done() || (!self.is_wanted && !self.answer.is_stream());
             self.end(self.answered.left(open.dropped(), enough), false);
         }
     }

@@ -49,11 +49,9 @@ mod hop;
 mod http;
 mod ready;
 mod run;
-#[cfg(test)]
-mod tests;
 mod upload;
 
-pub use classify::{ByError, ByStatus, Classify};
+pub use classify::{ByError, BySource, ByStatus, Classify};
 pub use grpc::grpc_timeout;
 pub use hop::{HopFuture, HopLayer, HopService};
 pub use http::{HopBody, HttpHopFuture, HttpHopLayer, HttpHopService};

@@ -50,7 +50,7 @@ struct Settings {
 impl RunLayer {
     pub(crate) fn new(recorder: Arc<Recorder>) -> Self {
         let settings = Settings { recorder, naming: None, deadline: None, allowing: None };
-        Self { settings: Arc::new(settings), classify: ByStatus }
+        Self { settings: Arc::new(settings), classify: ByStatus::default() }
     }
 }
 

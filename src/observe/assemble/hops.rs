@@ -1,5 +1,7 @@
 //! Hops: tries joined into logical calls.
 
+mod settled;
+
 use super::callers::Callers;
 use super::exchange::Judged;
 use super::peer::Endpoint;
@@ -123,6 +125,8 @@ pub(super) struct Hop {
     stale: bool,
     /// It turned out to be a part of another one.
     gone: bool,
+    /// Whoever counts while the run goes on was told of it.
+    told: bool,
 }
 
 /// All hops that ended.
@@ -135,11 +139,22 @@ pub(super) struct Hops {
     dropped: u64,
     gone: u64,
     continued: u64,
+    /// All before this place were told, or are gone.
+    untold: usize,
 }
 
 impl Default for Hops {
     fn default() -> Self {
-        Self { most: HOPS, list: Vec::new(), waiting: FxHashMap::default(), started: 0, dropped: 0, gone: 0, continued: 0 }
+        Self {
+            most: HOPS,
+            list: Vec::new(),
+            waiting: FxHashMap::default(),
+            started: 0,
+            dropped: 0,
+            gone: 0,
+            continued: 0,
+            untold: 0,
+        }
     }
 }
 
@@ -349,6 +364,7 @@ impl Hop {
             attempts: vec![first],
             model: attempt.model,
             stream: attempt.stream,
+            gap: None,
             tokens: attempt.tokens,
             bytes: attempt.bytes,
             client: Client {
@@ -391,6 +407,7 @@ impl Hop {
             joinable: false,
             stale: false,
             gone: false,
+            told: false,
         }
     }
 

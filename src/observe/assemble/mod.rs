@@ -215,7 +215,12 @@ impl Assembler {
         spans
     }
 
-    /// The same at the end of the run.
+    /// The hops that are over for good and were not told before. `idle_since` says since when a thread waits for events.
+    pub(crate) fn settled(&mut self, now: Nanos, idle_since: &dyn Fn(ProcessId, u32) -> Option<Nanos>) -> Vec<Span> {
+        self.shared.hops.settled(&self.processes, now, idle_since)
+    }
+
+    /// The open hops at the end of the run.
     fn open_to_the_end(&mut self, now: Nanos, threads: &dyn Fn(ProcessId) -> Vec<Thread>) -> (Vec<Span>, u64) {
         let (mut spans, mut waiting) = (Vec::new(), 0);
         for process in &mut self.processes {

@@ -29,6 +29,8 @@ pub(super) struct Script {
     pub(super) flags: u16,
     positions: std::collections::HashMap<(ProcessId, u32, bool, bool), u64>,
     pub(super) threads: Vec<Thread>,
+    /// Since when every thread waits for events.
+    pub(super) idle_since: Option<f64>,
 }
 
 impl Script {
@@ -44,6 +46,7 @@ impl Script {
             flags: 0,
             positions: Default::default(),
             threads: Vec::new(),
+            idle_since: None,
         };
         script.process = script.begin(100, 1);
         script
@@ -165,6 +168,11 @@ impl Script {
     pub(super) fn open(&mut self, at: f64) -> Vec<Span> {
         let threads = self.threads.clone();
         self.assembler.open((at * 1e6) as u64, &|_| threads.clone())
+    }
+
+    pub(super) fn settled(&mut self, at: f64) -> Vec<Span> {
+        let idle_since = self.idle_since.map(|since| (since * 1e6) as u64);
+        self.assembler.settled((at * 1e6) as u64, &|_, _| idle_since)
     }
 
     /// At `at`, `bytes` lie in every connection, the last of which came `age` ms ago.

@@ -122,6 +122,12 @@ impl ResponseContent {
         u64::from(!std::mem::replace(&mut self.told, true))
     }
 
+    /// Whether a document said that it is the last.
+    #[cfg(any(feature = "reqwest", feature = "tower"))]
+    pub(crate) fn is_done(&self) -> bool {
+        self.facts.done
+    }
+
     pub(crate) fn finish(mut self, complete: bool) -> ResponseBody {
         match &mut self.form {
             Form::Opaque | Form::Events(..) => {}

@@ -4,28 +4,18 @@
 
 use super::attributes::Attributes;
 use crate::model::{
-    Attempt, Call, ConnectionState, FailedBy, Kind, Outcome, Phase, Role, Span, Timeline, attributes as names, millis, redact,
+    Attempt, Call, ConnectionState, FailedBy, Kind, Outcome, Phase, Role, Span, Timeline, attributes as names, conventions,
+    millis, redact,
 };
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-
-/// Methods that an operation may begin with; `http.request.method` knows no others without saying which.
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
-
-/// Our names of model providers whose conventional name (`gen_ai.provider.name`) is another.
-const PROVIDERS: &[(&str, &str)] = &[
-    ("azure_openai", "azure.ai.openai"),
-    ("bedrock", "aws.bedrock"),
-    ("gemini", "gcp.gemini"),
-    ("mistral", "mistral_ai"),
-    ("vertex_ai", "gcp.vertex_ai"),
-    ("xai", "x_ai"),
-];
 
 /// The span's name: `{operation} {what}` for the kinds of generative AI, else the operation.
 pub(super) fn name(span: &Span) -> String {
     let dependency = span.dependency.as_deref();
     let model = span.call.as_deref().and_then(|call| call.model.as_deref());
-    let (Some(operation), Some(kind)) = (operation(span), span.kind) else { return redact::name(&span.operation) };
+    let (Some(operation), Some(kind)) = (conventions::gen_ai_operation(span), span.kind) else {
+        return redact::name(&span.operation);
+    };
     let what = match kind {
         Kind::Llm | Kind::Embedding => model,
         _ => dependency,
@@ -54,31 +44,11 @@ pub(super) fn kind(span: &Span) -> SpanKind {
     }
 }
 
-/// `gen_ai.operation.name`; `None` for kinds that are no generative AI.
-fn operation(span: &Span) -> Option<&'static str> {
-    Some(match span.kind? {
-        Kind::Llm if span.operation.contains("generateContent") => "generate_content",
-        Kind::Llm if span.operation.ends_with("/completions") && !span.operation.ends_with("/chat/completions") => {
-            "text_completion"
-        }
-        Kind::Llm => "chat",
-        Kind::Embedding => "embeddings",
-        Kind::Retrieval => "retrieval",
-        Kind::Tool => "execute_tool",
-        Kind::Agent => "invoke_agent",
-        Kind::Startup | Kind::Http => return None,
-    })
-}
-
-fn method(span: &Span) -> Option<&str> {
-    span.operation.split(' ').next().filter(|first| METHODS.contains(first))
-}
-
 /// What is known of a call, as attributes of its span.
 pub(super) fn describe(span: &Span, call: &Call, out: &mut Attributes) {
     generative(span, call, out);
     out.word(names::ORIGIN, Some(call.origin.as_str()));
-    out.word(names::HTTP_REQUEST_METHOD, method(span));
+    out.word(names::HTTP_REQUEST_METHOD, conventions::http_method(&span.operation));
     peer(call, out);
     out.int(names::PROCESS_PID, call.client.pid);
     out.int(names::BYTES_SENT, Some(call.bytes.sent).filter(|&bytes| bytes > 0));
@@ -94,7 +64,7 @@ pub(super) fn describe(span: &Span, call: &Call, out: &mut Attributes) {
 
 /// What is known of one of several tries.
 pub(super) fn describe_attempt(span: &Span, call: &Call, attempt: &Attempt, out: &mut Attributes) {
-    out.word(names::HTTP_REQUEST_METHOD, method(span));
+    out.word(names::HTTP_REQUEST_METHOD, conventions::http_method(&span.operation));
     peer(call, out);
     out.int(names::ATTEMPT, Some(attempt.number));
     out.int(names::HTTP_REQUEST_RESEND_COUNT, attempt.number.checked_sub(1).filter(|&count| count > 0));
@@ -106,13 +76,12 @@ pub(super) fn describe_attempt(span: &Span, call: &Call, attempt: &Attempt, out:
 }
 
 fn generative(span: &Span, call: &Call, out: &mut Attributes) {
-    let (Some(operation), Some(kind)) = (operation(span), span.kind) else { return };
+    let (Some(operation), Some(kind)) = (conventions::gen_ai_operation(span), span.kind) else { return };
     let dependency = span.dependency.as_deref();
     out.word(names::GEN_AI_OPERATION_NAME, Some(operation));
     match kind {
         Kind::Llm | Kind::Embedding => {
-            let conventional = |name| PROVIDERS.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| *theirs);
-            out.name(names::GEN_AI_PROVIDER_NAME, dependency.map(conventional));
+            out.name(names::GEN_AI_PROVIDER_NAME, dependency.map(conventions::gen_ai_provider));
         }
         Kind::Retrieval => out.name(names::GEN_AI_DATA_SOURCE_ID, dependency),
         Kind::Tool => out.name(names::GEN_AI_TOOL_NAME, dependency),
@@ -132,13 +101,8 @@ fn generative(span: &Span, call: &Call, out: &mut Attributes) {
 
 fn peer(call: &Call, out: &mut Attributes) {
     let Some(address) = call.address.as_deref() else { return };
-    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
-    // What follows the last colon of a bare IPv6 address is no port.
-    let (host, port) = match parts {
-        Some((host, port)) if !host.contains(':') || host.starts_with('[') => (host, Some(port)),
-        _ => (address, None),
-    };
-    out.name(names::SERVER_ADDRESS, Some(host.trim_start_matches('[').trim_end_matches(']')));
+    let (host, port) = conventions::server(address);
+    out.name(names::SERVER_ADDRESS, Some(host));
     out.int(names::SERVER_PORT, port);
 }
 
@@ -156,10 +120,5 @@ fn ending(outcome: Option<Outcome>, by: Option<FailedBy>, status: Option<u16>, e
     out.int(names::HTTP_RESPONSE_STATUS_CODE, status);
     out.word(names::OUTCOME, outcome.map(Outcome::as_str));
     out.word(names::FAILED_BY, by.map(FailedBy::as_str));
-    let Some(outcome) = outcome.filter(|outcome| !matches!(outcome, Outcome::Ok | Outcome::Cancelled)) else { return };
-    match (status, error) {
-        (Some(status @ 400..), _) => out.text(names::ERROR_TYPE, Some(status.to_string())),
-        (_, Some(error)) => out.name(names::ERROR_TYPE, Some(error)),
-        (_, None) => out.word(names::ERROR_TYPE, Some(outcome.as_str())),
-    }
+    out.name(names::ERROR_TYPE, conventions::error_type(outcome, status, error).as_deref());
 }

@@ -1,6 +1,6 @@
 //! OTLP/gRPC: `tonic`'s framing and status over our client, with bodies that are encoded already.
 
-use super::{Answer, Connector, Service, taken, told};
+use super::{Answer, Broken, Connector, Service, taken, unanswered};
 use bytes::{Buf, BufMut, Bytes};
 use http::header::{HeaderMap, USER_AGENT};
 use http::uri::PathAndQuery;
@@ -38,7 +38,7 @@ impl Grpc {
         Self { client, origin, path, headers, gzip }
     }
 
-    pub(super) async fn send(&self, body: Bytes) -> Answer {
+    pub(super) async fn send(&self, body: Bytes) -> Result<Answer, Broken> {
         let mut grpc = tonic::client::Grpc::with_origin(self.client.clone(), self.origin.clone());
         if self.gzip {
             grpc = grpc.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
@@ -46,11 +46,12 @@ impl Grpc {
         let mut request = tonic::Request::new(body);
         *request.metadata_mut() = MetadataMap::from_headers(self.headers.clone());
         if let Err(error) = grpc.ready().await {
-            return Answer::Later { after: None, why: told(&error) };
+            return unanswered(&error);
         }
         match grpc.unary(request, self.path.clone(), Encoded).await {
-            Ok(response) => taken(response.into_inner()),
-            Err(status) => failed(&status),
+            Ok(response) => Ok(taken(response.into_inner())),
+            // Without a cause it is the server's own word; with one it was made here, and the way to it broke.
+            Err(status) => status.source().map_or_else(|| Ok(failed(&status)), unanswered),
         }
     }
 }
@@ -58,11 +59,9 @@ impl Grpc {
 /// What a failure means, by the specification's table.
 fn failed(status: &Status) -> Answer {
     let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-    let cause = status.source();
-    let why = match cause {
-        Some(cause) => told(cause),
-        None if status.message().is_empty() => status.code().description().to_owned(),
-        None => format!("{}: {}", status.code().description(), crate::model::redact::name(status.message())),
+    let why = match status.message() {
+        "" => status.code().description().to_owned(),
+        message => format!("{}: {}", status.code().description(), crate::model::redact::name(message)),
     };
     match status.code() {
         Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss => {
@@ -70,8 +69,6 @@ fn failed(status: &Status) -> Answer {
         }
         // Only a server that says when it recovers says that it will.
         Code::ResourceExhausted if after.is_some() => Answer::Later { after, why },
-        // Made here and not by the server: the way to it broke.
-        _ if cause.is_some() => Answer::Later { after: None, why },
         _ => Answer::Refused { why },
     }
 }

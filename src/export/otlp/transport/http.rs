@@ -1,6 +1,6 @@
 //! OTLP/HTTP with protobuf bodies.
 
-use super::{Answer, Connector, taken, told};
+use super::{Answer, Broken, Connector, taken, unanswered};
 use crate::model::clock;
 use bytes::Bytes;
 use flate2::Compression;
@@ -35,7 +35,7 @@ impl Http {
         Self { client, uri, headers, gzip }
     }
 
-    pub(super) async fn send(&self, body: Bytes) -> Answer {
+    pub(super) async fn send(&self, body: Bytes) -> Result<Answer, Broken> {
         let body = if self.gzip { gzipped(&body) } else { body };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
@@ -43,14 +43,14 @@ impl Http {
         request.headers_mut().clone_from(&self.headers);
         let response = match self.client.request(request).await {
             Ok(response) => response,
-            Err(error) => return Answer::Later { after: None, why: told(&error) },
+            Err(error) => return unanswered(&error),
         };
         let (status, after) = (response.status(), response.headers().get(RETRY_AFTER).and_then(delay));
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        match (status, body) {
+        Ok(match (status, body) {
             (status, Ok(body)) if status.is_success() => taken(body.to_bytes()),
             // The answer broke off: whether it was taken is not known.
-            (status, Err(error)) if status.is_success() => Answer::Later { after: None, why: told(&*error) },
+            (status, Err(error)) if status.is_success() => return unanswered(&*error),
             // The specification's list of what may be tried again.
             (
                 StatusCode::TOO_MANY_REQUESTS
@@ -60,7 +60,7 @@ impl Http {
                 _,
             ) => Answer::Later { after, why: status.to_string() },
             _ => Answer::Refused { why: status.to_string() },
-        }
+        })
     }
 }
 

@@ -13,6 +13,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(super) use tls::TlsError;
@@ -57,6 +59,14 @@ pub(super) struct Transport {
     timeout: Duration,
     /// The address, for messages.
     to: String,
+    /// It answered once: it speaks what it should.
+    answered: AtomicBool,
+}
+
+/// The connection broke before an answer came over it.
+#[derive(Debug)]
+struct Broken {
+    why: String,
 }
 
 #[derive(Debug)]
@@ -108,7 +118,7 @@ impl Transport {
                 Way::Http(http::Http::new(client, uri, headers, signal.gzip))
             }
         };
-        Ok(Self { way, timeout: signal.timeout, to })
+        Ok(Self { way, timeout: signal.timeout, to, answered: AtomicBool::new(false) })
     }
 
     /// Sends one encoded request. Cancel safe: what was on its way may have arrived.
@@ -119,10 +129,26 @@ impl Transport {
                 Way::Http(http) => http.send(body).await,
             }
         };
-        let answer = tokio::time::timeout(self.timeout, sent).await;
-        let answer =
-            answer.unwrap_or_else(|_| Answer::Later { after: None, why: format!("no answer within {:?}", self.timeout) });
+        let answer = match tokio::time::timeout(self.timeout, sent).await {
+            Ok(Ok(answer)) => {
+                self.answered.store(true, Ordering::Relaxed);
+                answer
+            }
+            Ok(Err(Broken { why })) if self.answered.load(Ordering::Relaxed) => Answer::Later { after: None, why },
+            Ok(Err(Broken { why })) => Answer::Later { after: None, why: format!("{why}; {}", self.way.doubt()) },
+            Err(_) => Answer::Later { after: None, why: format!("no answer within {:?}", self.timeout) },
+        };
         answer.of(&self.to)
+    }
+}
+
+impl Way {
+    /// What may be wrong where no connection ever carried an answer.
+    const fn doubt(&self) -> &'static str {
+        match self {
+            Self::Grpc(_) => "is this the port of OTLP/HTTP? then set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+            Self::Http(_) => "is this the port of OTLP/gRPC? then set OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+        }
     }
 }
 
@@ -162,17 +188,25 @@ fn taken(body: Bytes) -> Answer {
     Answer::Taken { rejected, why: crate::model::redact::name(&partial.error_message) }
 }
 
-/// An error with its causes, on one line.
-fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
+/// What a request that got no answer met: with a connection that was never made, a collector that is away.
+fn unanswered(error: &(dyn Error + 'static)) -> Result<Answer, Broken> {
+    let mut why = error.to_string();
+    let mut connecting = false;
+    let mut cause = Some(error);
     while let Some(error) = cause {
+        connecting |= error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect());
         let next = error.to_string();
         // Several libraries repeat their cause's words in their own.
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
+        if !why.ends_with(&next) {
+            why = format!("{why}: {next}");
         }
-        cause = error.source();
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidMessage(_))) {
+            why.push_str("; does it speak TLS? if not, write `http://`");
+        }
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
-    text
+    if connecting { Ok(Answer::Later { after: None, why }) } else { Err(Broken { why }) }
 }

@@ -1,0 +1,72 @@
+//! Series by metric and labels, and the cap on them.
+
+use super::target::Series;
+use super::{OTHER, SERIES_MAX};
+use crate::model::names::{Metric, label};
+use crate::model::redact;
+use rustc_hash::FxHashMap;
+
+/// Labels whose values are of closed sets, here or with the conventions: they may stay where series are too many.
+const CLOSED: &[&str] = &[
+    label::KIND,
+    label::PHASE,
+    label::OUTCOME,
+    label::STATUS,
+    label::ATTEMPT,
+    label::STATE,
+    label::DIRECTION,
+    label::CAUSE,
+    label::METRIC,
+    label::VERSION,
+    label::GEN_AI_OPERATION,
+    label::GEN_AI_TOKEN_TYPE,
+    label::HTTP_METHOD,
+];
+
+/// Series by metric and labels.
+#[derive(Debug)]
+pub(super) struct Family<H> {
+    series: FxHashMap<(&'static str, Vec<String>), Series<H>>,
+    count: FxHashMap<&'static str, usize>,
+}
+
+impl<H> Default for Family<H> {
+    fn default() -> Self {
+        Self { series: FxHashMap::default(), count: FxHashMap::default() }
+    }
+}
+
+impl<H> Family<H> {
+    /// The series of these labels, made on first use; `true` with it when it stands in for one too many.
+    pub(super) fn get(
+        &mut self,
+        metric: &Metric,
+        labels: &[&str],
+        make: impl FnOnce(&[&str]) -> Series<H>,
+    ) -> (&Series<H>, bool) {
+        let count = self.count.entry(metric.name).or_default();
+        let mut key = (metric.name, labels.iter().map(|label| redact::name(label)).collect::<Vec<_>>());
+        let overflows = is_capped(metric) && *count >= SERIES_MAX && !self.series.contains_key(&key);
+        if overflows {
+            let open = metric.labels.iter().zip(&mut key.1).filter(|(label, _)| !is_closed(metric, label));
+            // What is empty is absent, and stays so.
+            open.filter(|(_, value)| !value.is_empty()).for_each(|(_, value)| OTHER.clone_into(value));
+        }
+        let series = self.series.entry(key).or_insert_with_key(|(_, labels)| {
+            *count += 1;
+            make(&labels.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        (series, overflows)
+    }
+}
+
+/// Dependencies are capped before their names come here, and nothing else about them is without end.
+fn is_capped(metric: &Metric) -> bool {
+    let has = |name| metric.labels.contains(&name);
+    !has(label::DEPENDENCY) || has(label::RUN)
+}
+
+/// Phases are ours, but those of a start-up have the names that its program gave.
+fn is_closed(metric: &Metric, label: &str) -> bool {
+    CLOSED.contains(&label) && (label != label::PHASE || metric.labels.contains(&label::DEPENDENCY))
+}

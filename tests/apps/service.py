@@ -1,0 +1,39 @@
+"""A small service: calls a retriever, a model and a tool by the standard library, then one that answers when the test says so."""
+
+import argparse
+import http.client
+import json
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--docs", required=True)
+parser.add_argument("--model", required=True)
+parser.add_argument("--tool", required=True)
+parser.add_argument("--rounds", type=int, default=1)
+args = parser.parse_args()
+
+docs = http.client.HTTPConnection(args.docs, timeout=60)
+model = http.client.HTTPConnection(args.model, timeout=60)
+
+
+def call(connection, method, path, body=None):
+    payload = None if body is None else json.dumps(body).encode()
+    connection.request(method, path, payload, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+for turn in range(args.rounds):
+    call(docs, "GET", f"/search?q={turn}")
+    question = {"model": "gpt-test", "stream": True, "messages": [{"role": "user", "content": f"question {turn}"}]}
+    while call(model, "POST", "/v1/chat/completions", question) == 429:
+        time.sleep(0.2)
+    # A new connection each time, and a refusal that is nobody's to try again.
+    tool = http.client.HTTPConnection(args.tool, timeout=60)
+    call(tool, "GET", f"/lookup?n={turn}")
+    tool.close()
+
+# Open while the metrics are looked at.
+held = http.client.HTTPConnection(args.tool, timeout=120)
+call(held, "GET", "/held")

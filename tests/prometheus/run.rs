@@ -1,0 +1,231 @@
+//! `hopwatch run --metrics` of a real Python client against scripted servers.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::parts::{self, Prometheus, check_metrics, get, part, wait_for};
+use crate::support::replies::{CHAT, documents, rate_limited, stream};
+use crate::support::script::Script;
+use crate::support::server::{Router, Server};
+
+const ROUNDS: usize = 4;
+/// Metrics are in nanoseconds, the report in microseconds: what rounding may make of one value.
+const ROUNDING_S: f64 = 0.000_001;
+
+/// What the program calls; the tool answers `/held` when it is released.
+struct Servers {
+    docs: Server,
+    model: Server,
+    tool: Server,
+    release: mpsc::Sender<()>,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let (release, released) = mpsc::channel();
+        let released = Arc::new(Mutex::new(released));
+        let docs = Router::new().route("/search", |_| documents().after(20)).start();
+        let model = Router::new()
+            .route(CHAT, |request| if request.number == 1 { rate_limited("1") } else { stream(4, 15, 2_000, 60).after(30) })
+            .start();
+        let tool = Router::new()
+            .route("/lookup", |_| Script::answer(404, &[], &json!({"error": "no such order"})))
+            .route("/held", move |_| {
+                let _gone = released.lock().unwrap().recv_timeout(parts::PATIENCE);
+                Script::json(&json!({}))
+            })
+            .start();
+        Self { docs, model, tool, release }
+    }
+
+    fn program(&self) -> Vec<String> {
+        let place = |server: &Server| format!("127.0.0.1:{}", server.port());
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps/service.py").display().to_string();
+        let options = [
+            ("--docs", place(&self.docs)),
+            ("--model", place(&self.model)),
+            ("--tool", place(&self.tool)),
+            ("--rounds", ROUNDS.to_string()),
+        ];
+        let options = options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        ["python3".to_owned(), file].into_iter().chain(options).collect()
+    }
+}
+
+/// `hopwatch run --metrics` under way; dropped, it is ended.
+struct Running {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Running {
+    fn start(servers: &Servers, json: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hopwatch"))
+            .args(["run", "--metrics", "127.0.0.1:0", "--json"])
+            .arg(json)
+            .args([servers.docs.dep("retrieval/docs"), servers.model.dep("llm/openai"), servers.tool.dep("tool/lookup")])
+            .arg("--")
+            .args(servers.program())
+            .env_remove("HOPWATCH_CONFIG")
+            .env_remove("LD_PRELOAD")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("hopwatch: metrics at http://").and_then(|rest| rest.strip_suffix("/metrics"));
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        Self { child, stderr, address }
+    }
+
+    /// What is scraped now.
+    fn text(&self) -> String {
+        let (head, body) = get(&self.address, "/metrics").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"), "{head}");
+        let typed = head.to_ascii_lowercase().contains("content-type: text/plain; version=0.0.4; charset=utf-8");
+        assert!(typed, "{head}");
+        body
+    }
+
+    fn ended(mut self) {
+        let code = self.child.wait().unwrap().code();
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn what_prometheus_scraped_from_a_run_is_what_its_report_says() {
+    let (Some(prometheus), Some(promtool), Some(_)) = (part("prometheus"), part("promtool"), part("python3")) else { return };
+    let servers = Servers::start();
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let running = Running::start(&servers, &json);
+    let prometheus = Prometheus::scraping(&prometheus, &running.address);
+
+    // Each round is a search, a question (one of them after a refusal) and a look-up.
+    wait_for("Prometheus has every call that ended", || {
+        let calls = prometheus.value("sum(hopwatch_hop_calls_total)");
+        if calls >= 3.0 * ROUNDS as f64 { Ok(()) } else { Err(format!("{calls} calls")) }
+    });
+    assert_eq!(prometheus.value("hopwatch_hop_in_flight{dependency='lookup'}"), 1.0);
+    assert!(prometheus.value("hopwatch_hop_open_age_seconds{dependency='lookup',phase='wait'}") > 0.0);
+    check_metrics(&promtool, &running.text());
+    let scraped = Scraped::of(&prometheus);
+    let tried = |labels: &str| prometheus.value(&format!("sum(hopwatch_attempts_total{{{labels}}})"));
+    assert_eq!(tried("dependency='openai',attempt='1',outcome='rate_limited'"), 1.0);
+    assert_eq!(tried("dependency='openai',attempt='2',outcome='ok'"), 1.0);
+    assert_eq!(prometheus.value("gen_ai_client_token_usage_sum{gen_ai_token_type='input'}"), 2_000.0 * ROUNDS as f64);
+    assert_eq!(prometheus.value("gen_ai_client_operation_time_to_first_chunk_seconds_count"), ROUNDS as f64);
+    assert_eq!(prometheus.value("sum(http_client_request_duration_seconds_count)"), 3.0 * ROUNDS as f64 + 1.0);
+    assert_eq!(prometheus.query("{__name__=~'.+',quantile!=''}"), []);
+
+    servers.release.send(()).unwrap();
+    running.ended();
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    scraped.equals(&report);
+}
+
+#[test]
+fn each_call_is_counted_once_however_often_it_is_scraped() {
+    if part("python3").is_none() {
+        return;
+    }
+    let servers = Servers::start();
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::start(&servers, &folder.path().join("report.json"));
+    let calls = |text: &str| -> f64 {
+        let lines = text.lines().filter(|line| line.starts_with("hopwatch_hop_calls_total{"));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    wait_for("all calls that ended are told", || {
+        let told = calls(&running.text());
+        if told >= 3.0 * ROUNDS as f64 { Ok(()) } else { Err(format!("{told}")) }
+    });
+    assert_eq!((0..5).map(|_| calls(&running.text())).collect::<Vec<_>>(), [3.0 * ROUNDS as f64; 5]);
+    let (head, body) = get(&running.address, "/healthz").unwrap();
+    assert!(head.contains(" 200 ") && body == "ok\n", "{head}\n{body}");
+    assert!(get(&running.address, "/search?q=1").unwrap().0.contains(" 404 "));
+    let text = running.text();
+    assert!(!text.contains("search") && !text.contains("question"), "a path, a query or a prompt leaked: {text}");
+    let address = running.address.clone();
+    servers.release.send(()).unwrap();
+    running.ended();
+    assert!(get(&address, "/metrics").is_err(), "the address is served after the run");
+}
+
+/// What Prometheus has of calls.
+struct Scraped {
+    calls: Vec<(Value, f64)>,
+    counts: Vec<(Value, f64)>,
+    sums: Vec<(Value, f64)>,
+    connections: Vec<(Value, f64)>,
+}
+
+impl Scraped {
+    fn of(prometheus: &Prometheus) -> Self {
+        Self {
+            calls: prometheus.query("sum by (kind, dependency, outcome) (hopwatch_hop_calls_total)"),
+            counts: prometheus.query("hopwatch_hop_phase_seconds_count"),
+            sums: prometheus.query("hopwatch_hop_phase_seconds_sum"),
+            connections: prometheus.query("hopwatch_connections_total"),
+        }
+    }
+
+    /// Against the report, which also has the held call: it ended after the last scrape.
+    fn equals(&self, report: &Value) {
+        let hops: Vec<&Value> = report["runs"][0]["hops"].as_array().unwrap().iter().collect();
+        let held: Vec<&Value> = hops.iter().filter(|hop| hop["operation"] == "GET /held").copied().collect();
+        assert_eq!(held.len(), 1, "{report:#}");
+        let dependencies = report["dependencies"].as_array().unwrap();
+        assert_eq!(dependencies.len(), 3, "{report:#}");
+        for dependency in dependencies {
+            let (kind, name) = (&dependency["kind"], &dependency["dependency"]);
+            let held = held.iter().filter(|hop| hop["dependency"] == *name).copied().collect::<Vec<_>>();
+            let same = |labels: &Value| labels["kind"] == *kind && labels["dependency"] == *name;
+            let of = |series: &[(Value, f64)], label: &str, value: &str| -> f64 {
+                series.iter().filter(|(labels, _)| same(labels) && labels[label] == *value).map(|(_, value)| value).sum()
+            };
+            for (outcome, calls) in dependency["outcomes"].as_object().unwrap() {
+                let held = held.iter().filter(|hop| hop["outcome"] == **outcome).count() as f64;
+                assert_eq!(of(&self.calls, "outcome", outcome), calls.as_f64().unwrap() - held, "{name} {outcome}: {report:#}");
+            }
+            for (phase, times) in dependency["phases"].as_object().unwrap() {
+                let held: Vec<f64> = held.iter().filter_map(|hop| hop["phases"][phase].as_f64()).filter(|&ms| ms > 0.0).collect();
+                let count = times["count"].as_f64().unwrap() - held.len() as f64;
+                let sum = times["sum_ms"].as_f64().unwrap() - held.iter().sum::<f64>();
+                assert_eq!(of(&self.counts, "phase", phase), count, "{name} {phase}: {report:#}");
+                let scraped = of(&self.sums, "phase", phase);
+                let off = (scraped - sum / 1_000.0).abs();
+                assert!(off <= ROUNDING_S * (1.0 + held.len() as f64), "{name} {phase}: {scraped} s, {sum} ms: {report:#}");
+            }
+            let states = |state: &str| -> f64 {
+                let of = |(labels, _): &&(Value, f64)| labels["dependency"] == *name && labels["state"] == *state;
+                self.connections.iter().filter(of).map(|(_, value)| value).sum()
+            };
+            let new = held.iter().filter(|hop| hop["client"]["connection"] == "new").count() as f64;
+            assert_eq!(states("new"), dependency["connections"]["new"].as_f64().unwrap() - new, "{name}: {report:#}");
+            assert_eq!(states("reused"), dependency["connections"]["reused"].as_f64().unwrap(), "{name}: {report:#}");
+        }
+        let phases = |dependency: &Value| dependency["phases"].as_object().unwrap().len();
+        let told: usize = dependencies.iter().map(phases).sum();
+        assert_eq!(self.counts.len(), told, "the same phases on both sides: {:?}\n{report:#}", self.counts);
+    }
+}
