@@ -73,7 +73,8 @@ fn server() -> SocketAddr {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let answer = service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"found")))) });
+                let answer =
+                    service_fn(|_| async { Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"found")))) });
                 tokio::spawn(async move {
                     drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await);
                 });
@@ -103,7 +104,8 @@ async fn reqwest_door(watch: &Hopwatch) -> Group {
 async fn tower_door(watch: &Hopwatch) -> Group {
     let mut group = Group::new("tower service", &["bare service", "hop layer", "http layer, body read"]);
     let hop = watch.hop(Kind::Tool, "lookup");
-    let answer = |_: http::Request<()>| async { Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"found")))) };
+    let answer =
+        |_: http::Request<()>| async { Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"found")))) };
     let mut bare = tower::service_fn(answer);
     let mut plain = ServiceBuilder::new().layer(hop.layer()).service_fn(answer);
     let mut http = ServiceBuilder::new().layer(hop.http_layer()).service_fn(answer);
