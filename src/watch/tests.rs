@@ -175,9 +175,9 @@ async fn hops_that_outlive_their_run_are_open_in_it_and_counted_when_they_end() 
             async move { hop.time(tokio::time::sleep(Duration::from_secs(5))).await }
         }));
         tokio::time::sleep(Duration::from_millis(10)).await;
-        task
+        Some(task)
     });
-    let task = task.await.unwrap();
+    let task = task.await.unwrap().unwrap();
     assert_eq!(hops(&watch, |hop| (hop.open, hop.current_phase)), [(true, Some(Phase::Wait))]);
     assert_eq!(watch.losses().open, 1);
     task.await.unwrap();
