@@ -205,8 +205,9 @@ pub(crate) fn names(hop: &HopReport) -> Vec<Phase> {
     phases(hop).into_iter().map(|(phase, _)| phase).collect()
 }
 
+/// The phase that it ended in, the caller's own time around it aside.
 fn last_phase(hop: &HopReport) -> Option<Phase> {
-    names(hop).last().copied()
+    names(hop).into_iter().rfind(|&phase| phase != Phase::Own)
 }
 
 /// The phases sum to the call, each rounded to a microsecond.
