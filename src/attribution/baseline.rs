@@ -49,6 +49,15 @@ pub(super) struct Usual {
     pub(super) calls: usize,
 }
 
+impl History {
+    /// What calls like this one took, as far as that is remembered: the median of three or more.
+    #[must_use]
+    pub fn usual(&self, span: &Span) -> Option<Nanos> {
+        let mut values: Vec<Nanos> = self.past(Key::of(span)?)?.values(WHOLE, |_, _| true).collect();
+        (values.len() >= MIN_OTHERS).then(|| median(&mut values))
+    }
+}
+
 impl<'a> Baselines<'a> {
     pub(super) fn of(spans: &'a [Span], history: &'a History) -> Self {
         let mut baselines = Self {

@@ -6,6 +6,8 @@ mod builder;
 mod doors;
 mod drain;
 mod error;
+#[cfg(feature = "service")]
+mod service;
 mod setup;
 mod sinks;
 mod store;
@@ -15,12 +17,14 @@ mod tests;
 pub use crate::instrument::stall::heartbeat::NoRuntime;
 pub use builder::{BuildError, Builder};
 pub use error::RunError;
+#[cfg(feature = "service")]
+pub use service::{ReportBody, ReportFuture, ReportService};
 pub use setup::{Telemetry, setup};
 
 use crate::attribution::findings;
 #[cfg(feature = "prometheus")]
 use crate::export::prometheus::Prometheus;
-use crate::export::report::{self, Report};
+use crate::export::report::{self, OpenReport, Report};
 #[cfg(feature = "prometheus")]
 use crate::export::serve::Server;
 use crate::instrument::ending::Ending;
@@ -153,6 +157,16 @@ impl Hopwatch {
     #[must_use]
     pub fn exporter(&self) -> Option<crate::export::otlp::Exporter> {
         self.inner.drainer.drained().exporter()
+    }
+
+    /// The calls that are open now, the oldest first.
+    #[must_use]
+    pub fn open(&self) -> OpenReport {
+        let recorder = &self.inner.recorder;
+        let now = recorder.clock().now();
+        let open = recorder.open(now);
+        let history = recorder.history();
+        report::open(now, &open, |span| history.usual(span))
     }
 
     /// What was counted: `started = recorded + open + dropped`, at any instant.

@@ -14,9 +14,13 @@ mod endings;
 #[cfg(test)]
 mod h2;
 #[cfg(test)]
+mod mounted;
+#[cfg(test)]
 mod phases;
 #[cfg(test)]
 mod ready;
+#[cfg(test)]
+mod retries;
 #[cfg(test)]
 mod served;
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! added; one that is renamed or removed raises the version in [`SCHEMA`].
 
 mod build;
+mod open;
 mod stats;
 mod terminal;
 #[cfg(test)]
 mod tests;
 
 pub use build::report;
+pub use open::{OPEN_SCHEMA, OpenHopReport, OpenReport, open, open_text};
 pub use stats::DependencyStats;
 pub use terminal::{Style, open_hops, text};
 

@@ -241,7 +241,7 @@ fn component(kind: Option<Kind>, dependency: Option<&str>) -> String {
 }
 
 /// What a hop does in a phase, as part of a sentence.
-const fn doing(phase: Phase) -> &'static str {
+pub(super) const fn doing(phase: Phase) -> &'static str {
     match phase {
         Phase::Gate => "waiting at its gate",
         Phase::Pool => "waiting for a free connection",
@@ -259,7 +259,7 @@ const fn doing(phase: Phase) -> &'static str {
     }
 }
 
-fn human(ms: f64) -> String {
+pub(super) fn human(ms: f64) -> String {
     human_duration((ms * 1e6).max(0.0) as Nanos)
 }
 
@@ -268,11 +268,11 @@ fn long(ms: f64) -> String {
     if (95.0..60_000.0).contains(&ms) { format!("{:.1} s", ms / 1000.0) } else { human(ms) }
 }
 
-fn plural(n: usize, noun: &str) -> String {
+pub(super) fn plural(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
-fn line(out: &mut String, label: &str, text: &str) {
+pub(super) fn line(out: &mut String, label: &str, text: &str) {
     let _ = writeln!(out, "{label:<8} {text}");
 }
 

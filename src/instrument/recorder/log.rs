@@ -59,7 +59,8 @@ struct State {
     /// How many of `ended` the drain has seen, in the log of a run.
     handed: usize,
     counts: Counts,
-    stalls: Vec<Stall>,
+    /// When the caller was blocked, and whether by a poll of the run itself.
+    stalls: Vec<(Stall, bool)>,
     end: Option<(Nanos, Ending)>,
 }
 
@@ -220,20 +221,21 @@ impl Log {
         if self.run.is_none() && state.ended.len() >= SHARD_SOON { Room::Little } else { Room::Enough }
     }
 
-    /// The caller was blocked. Told twice, it is kept once.
-    pub(crate) fn stall(&self, stall: Stall) {
+    /// The caller was blocked, `by_poll` of its own work or by something else. Told twice, it is kept once.
+    pub(crate) fn stall(&self, stall: Stall, by_poll: bool) {
         let blocked = |stall: &Stall| Blocked { start: stall.start, end: stall.end, cause: stall.cause };
         let new = blocked(&stall);
         let mut state = self.state();
         // Polls inside each other and a heartbeat beside them tell of the same stall: the widest stays.
         let last = state.stalls.len().saturating_sub(LAST);
-        if let Some(same) = state.stalls[last..].iter_mut().find(|seen| same(&new, &blocked(seen))) {
-            *same = Stall { dependency: stall.dependency.or(same.dependency.take()), ..stall };
+        if let Some(same) = state.stalls[last..].iter_mut().find(|(seen, _)| same(&new, &blocked(seen))) {
+            let dependency = stall.dependency.or(same.0.dependency.take());
+            *same = (Stall { dependency, ..stall }, by_poll || same.1);
             return;
         }
-        let known = state.stalls[last..].iter().any(|seen| same(&blocked(seen), &new));
+        let known = state.stalls[last..].iter().any(|(seen, _)| same(&blocked(seen), &new));
         if !known && state.stalls.len() < STALLS_MAX {
-            state.stalls.push(stall);
+            state.stalls.push((stall, by_poll));
         } else {
             state.counts.run_full += u64::from(!known);
         }
@@ -249,7 +251,7 @@ impl Log {
     #[cold]
     fn was_blocked(&self, long: &Long) {
         let runtime = runtime::current();
-        self.stall(long.blocked.stall(poll::blocker(long.blocked), runtime.is_some()));
+        self.stall(long.blocked.stall(poll::blocker(long.blocked), runtime.is_some()), true);
         if long.outermost && runtime.is_some() {
             self.shared.runtimes.blocked(runtime, long.blocked);
         }
@@ -292,7 +294,7 @@ impl Log {
         let state = self.state();
         let mut records: Vec<Record> = state.ended.iter().chain(state.open.iter().map(|(_, record)| record)).cloned().collect();
         records.iter_mut().for_each(|record| record.hold_up(&state.stalls));
-        (records, state.stalls.clone(), state.end.clone())
+        (records, state.stalls.iter().map(|(stall, _)| stall.clone()).collect(), state.end.clone())
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -163,7 +163,7 @@ impl Recorder {
         self.shared.runtimes.blocked(Some(runtime), blocked);
         let logs: Vec<_> = self.runs().logs.iter().filter(|log| log.runtime == Some(runtime)).cloned().collect();
         for log in logs {
-            log.stall(blocked.stall(None, true));
+            log.stall(blocked.stall(None, true), false);
         }
     }
 

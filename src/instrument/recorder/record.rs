@@ -68,8 +68,8 @@ pub(crate) struct More {
     pub(crate) tries: Option<Box<Tries>>,
     /// When its own work blocked the thread.
     pub(crate) blocked: Vec<Blocked>,
-    /// When the caller was blocked while it was open.
-    pub(crate) held_up: Vec<Blocked>,
+    /// When the caller was blocked while it was open, and whether by a poll of its own run.
+    pub(crate) held_up: Vec<(Blocked, bool)>,
     /// When it got a piece right after the caller was blocked, without changing its phase.
     pub(crate) moves: Vec<Nanos>,
 }
@@ -131,11 +131,12 @@ impl Record {
     }
 
     /// Notes the stalls of its run that it was open in.
-    pub(crate) fn hold_up(&mut self, stalls: &[Stall]) {
+    pub(crate) fn hold_up(&mut self, stalls: &[(Stall, bool)]) {
         let until = if self.is_open() { Nanos::MAX } else { self.end };
         let start = self.start;
-        for stall in stalls.iter().filter(|stall| stall.end > start && stall.start < until) {
-            self.more().held_up.push(Blocked { start: stall.start, end: stall.end, cause: stall.cause });
+        for (stall, by_poll) in stalls.iter().filter(|(stall, _)| stall.end > start && stall.start < until) {
+            let blocked = Blocked { start: stall.start, end: stall.end, cause: stall.cause };
+            self.more().held_up.push((blocked, *by_poll));
         }
     }
 
@@ -284,7 +285,11 @@ impl More {
     /// A timeline of the call with what blocked during it.
     fn stalled(&self, timeline: &Timeline, is_open: bool) -> Timeline {
         let own = self.blocked.iter().fold(timeline.clone(), |timeline, blocked| blocked.within(&timeline));
-        self.held_up.iter().fold(own, |timeline, blocked| blocked.held_up(&timeline, is_open, &self.moves))
+        self.held_up.iter().fold(own, |timeline, (blocked, by_poll)| {
+            // What began and ended within one blocked poll never waited for the event loop.
+            let within = *by_poll && !is_open && blocked.start <= timeline.start() && timeline.end() <= blocked.end;
+            if within { timeline } else { blocked.held_up(&timeline, &self.moves) }
+        })
     }
 }
 

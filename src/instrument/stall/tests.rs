@@ -28,7 +28,7 @@ fn parts(timeline: &Timeline) -> Vec<(Phase, Nanos)> {
 #[test]
 fn what_goes_on_right_after_a_stall_was_held_up_by_it() {
     let call = timeline(0, &[(Phase::Pool, 20), (Phase::Wait, 305), (Phase::Stream, 400)]);
-    let held = blocked(100, 300).held_up(&call, false, &[]);
+    let held = blocked(100, 300).held_up(&call, &[]);
     assert_eq!(
         parts(&held),
         [(Phase::Pool, 20), (Phase::Wait, 100), (Phase::Stall, 300), (Phase::Wait, 305), (Phase::Stream, 400)]
@@ -38,27 +38,27 @@ fn what_goes_on_right_after_a_stall_was_held_up_by_it() {
 #[test]
 fn what_still_waits_long_after_a_stall_was_not_held_up() {
     let call = timeline(0, &[(Phase::Wait, 500)]);
-    assert_eq!(blocked(100, 300).held_up(&call, false, &[]), call);
+    assert_eq!(blocked(100, 300).held_up(&call, &[]), call);
 }
 
 #[test]
 fn a_piece_that_comes_right_after_a_stall_shows_that_it_held_up_the_stream() {
     let call = timeline(0, &[(Phase::Stream, 900)]);
-    let held = blocked(100, 300).held_up(&call, false, &[303 * MS]);
+    let held = blocked(100, 300).held_up(&call, &[303 * MS]);
     assert_eq!(parts(&held), [(Phase::Stream, 100), (Phase::Stall, 300), (Phase::Stream, 900)]);
-    assert_eq!(blocked(100, 300).held_up(&call, false, &[350 * MS]), call);
+    assert_eq!(blocked(100, 300).held_up(&call, &[350 * MS]), call);
 }
 
 #[test]
-fn a_call_within_one_blocked_poll_was_its_own_doing() {
-    let call = timeline(110, &[(Phase::Wait, 290)]);
-    assert_eq!(blocked(100, 300).held_up(&call, false, &[]), call);
+fn a_call_that_began_at_the_end_of_a_stall_has_nothing_to_do_with_it() {
+    let call = timeline(290, &[(Phase::Connect, 305), (Phase::Wait, 500)]);
+    assert_eq!(blocked(100, 300).held_up(&call, &[]), call);
 }
 
 #[test]
 fn a_call_that_is_open_at_the_end_of_a_stall_may_have_been_held_up() {
     let call = timeline(110, &[(Phase::Wait, 300)]);
-    assert_eq!(parts(&blocked(100, 300).held_up(&call, true, &[])), [(Phase::Stall, 300)]);
+    assert_eq!(parts(&blocked(100, 300).held_up(&call, &[])), [(Phase::Stall, 300)]);
 }
 
 fn recorder() -> Arc<Recorder> {

@@ -211,7 +211,10 @@ async fn every_ending_of_a_stream_is_one_sample() {
         let read = async {
             match case {
                 NeverPolled => {}
-                DroppedWaiting => assert!(futures_util::poll!(stream.next()).is_pending()),
+                DroppedWaiting => {
+                    assert!(futures_util::poll!(stream.next()).is_pending());
+                    ms(10).await;
+                }
                 HalfRead => {
                     assert!(stream.next().await.is_some() && futures_util::poll!(stream.next()).is_pending());
                     ms(10).await;
@@ -290,6 +293,39 @@ async fn items_hints_and_what_follows_the_end_are_those_of_the_stream() {
     assert_eq!(one(&recorder).outcome, Some(Outcome::Reset));
     let fused = hop.time_stream(futures_util::stream::iter([1]).fuse());
     assert!(!fused.is_terminated());
+}
+
+#[test]
+fn an_item_that_lay_there_while_the_event_loop_was_blocked_is_no_gap_of_the_stream() {
+    use crate::instrument::run::{RunStart, Scoped, Unfinished};
+    let (recorder, hop) = setup();
+    let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+    let feeder = std::thread::spawn(move || {
+        for _ in 0..2 {
+            send.send("item").unwrap();
+            std::thread::sleep(Duration::from_millis(150));
+        }
+        send
+    });
+    let read = async {
+        let mut stream = hop.time_stream(futures_util::stream::poll_fn(move |cx| receive.poll_recv(cx)));
+        while stream.next().await.is_some() {}
+    };
+    let careless = async {
+        ms(20).await;
+        std::thread::sleep(Duration::from_millis(400));
+        std::future::pending::<()>().await;
+    };
+    let start = RunStart { deadline: Some(Duration::from_millis(900)), ..RunStart::new("test") };
+    let work = async { tokio::join!(read, careless) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let Err(Unfinished::Expired(expired)) = runtime.block_on(Scoped::new(&recorder, start, work, |_| Ending::ok())) else {
+        panic!("not late");
+    };
+    drop(feeder.join().unwrap());
+    let call = expired.run.spans[1].call.as_ref().unwrap();
+    let stall = call.timeline.total(Phase::Stall).unwrap_or(0);
+    assert!((300 * MS..=500 * MS).contains(&stall), "{:?}", phases(call));
 }
 
 #[tokio::test]
