@@ -31,6 +31,13 @@ impl Clock {
         }
     }
 
+    /// Whether tokio's clock was paused or moved by hand: then what it says has nothing to do with what blocks a thread.
+    pub(crate) fn is_virtual(&self) -> bool {
+        let before = Instant::from_std(crate::model::clock::monotonic());
+        let told = Instant::now();
+        told < before || told > Instant::from_std(crate::model::clock::monotonic())
+    }
+
     /// This clock's reading as an instant of tokio's clock, for timers.
     pub(crate) fn instant(&self, at: Nanos) -> Instant {
         let since = std::time::Duration::from_nanos(at.saturating_sub(self.epoch));
@@ -57,5 +64,6 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(clock.now() - before, 5_000_000_000);
         assert_eq!(clock.at(clock.instant(before)), before);
+        assert!(clock.is_virtual());
     }
 }

@@ -5,13 +5,14 @@
 //! [`Context::carry`] takes it along.
 
 use super::recorder::{Key, Log, Record, Shared, SubjectId};
+use super::stall;
 use crate::model::{Nanos, Phase, SpanId, TraceId};
 use pin_project_lite::pin_project;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 /// The run and the hop that work belongs to.
@@ -259,7 +260,15 @@ impl<F: Future> Future for Carried<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.context.enter();
-        Poll::Ready(ready!(this.future.poll(cx)))
+        let log = this.context.place().map(|place| &place.log).filter(|log| log.run.is_some()).map(Arc::clone);
+        let timed = log.as_ref().map(|log| stall::poll::Poll::begin(log.shared.clock.now()));
+        let output = {
+            let _entered = this.context.enter();
+            this.future.poll(cx)
+        };
+        if let (Some(log), Some(timed)) = (log, timed) {
+            log.polled(timed);
+        }
+        output
     }
 }

@@ -55,6 +55,12 @@ impl Ending {
         Self { outcome: Outcome::Timeout, failed_by: Some(FailedBy::Caller), status: None, error_type: None, errno: None }
     }
 
+    /// The caller left at a time limit of its own: a client's timeout, a pool's.
+    #[must_use]
+    pub const fn timed_out() -> Self {
+        Self { outcome: Outcome::Timeout, failed_by: Some(FailedBy::Caller), status: None, error_type: None, errno: None }
+    }
+
     /// The caller's code panicked in it.
     #[must_use]
     pub fn panicked() -> Self {

@@ -58,7 +58,7 @@ impl Hop {
     /// Times a closure whose ending you tell.
     pub fn classify_blocking<T>(&self, work: impl FnOnce() -> T, classify: impl FnOnce(&T) -> Ending) -> T {
         let mut open = self.start();
-        let output = open.poll_in(work);
+        let output = open.work_in(work);
         open.end(classify(&output));
         output
     }

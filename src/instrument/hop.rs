@@ -4,6 +4,8 @@ use super::context::{Attempting, Context, Place};
 use super::ending::Ending;
 use super::recorder::{Beginning, Key, Live, Log, Over, Record, Recorder, Room, Shared, Subject, SubjectId};
 use super::span;
+use super::stall::poll::{Long, Poll};
+use super::stall::{self, Blocked};
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -61,7 +63,9 @@ impl Hop {
 
     /// Begins a call in a given phase.
     pub(crate) fn start_in(&self, phase: Phase) -> OpenHop {
-        OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase)
+        let mut open = OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase);
+        open.read = None;
+        open
     }
 
     /// Begins a call that began a moment ago.
@@ -85,7 +89,11 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn begin(self) -> OpenHop {
-        OpenHop::begin(self.shard, self.subject, Phase::Wait)
+        self.begin_in(Phase::Wait)
+    }
+
+    pub(crate) fn begin_in(self, phase: Phase) -> OpenHop {
+        OpenHop::begin(self.shard, self.subject, phase)
     }
 }
 
@@ -100,6 +108,8 @@ pub struct OpenHop {
     recorded: bool,
     /// It is an attempt of the hop at its place.
     attempt: Option<u32>,
+    /// It began, or the clock was read for it, at this very moment.
+    read: Option<Nanos>,
     span: tracing::Span,
 }
 
@@ -113,7 +123,13 @@ impl OpenHop {
         Context::with_current(|around| {
             let span = span::of_hop(|| shard.shared.named(subject));
             if let Some((place, attempt)) = join(around, &shard.shared, subject, start) {
-                return Self { context: Context::of(place, around), recorded: true, attempt: Some(attempt), span };
+                return Self {
+                    context: Context::of(place, around),
+                    recorded: true,
+                    attempt: Some(attempt),
+                    read: Some(start),
+                    span,
+                };
             }
             let outer = around.place_for(&shard.shared);
             let (parent, root, deadline) = match outer {
@@ -123,10 +139,10 @@ impl OpenHop {
             let run = outer.filter(|place| place.log.run.is_some() && place.log.has_room());
             let log = run.map_or(shard, |place| Arc::clone(&place.log));
             let Some(key) = log.open(Beginning { subject, is_hop: true, parent, root, start, phase }) else {
-                return Self { context: around.clone(), recorded: false, attempt: None, span };
+                return Self { context: around.clone(), recorded: false, attempt: None, read: None, span };
             };
             let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
-            Self { context: Context::of(place, around), recorded: true, attempt: None, span }
+            Self { context: Context::of(place, around), recorded: true, attempt: None, read: Some(start), span }
         })
     }
 
@@ -138,11 +154,11 @@ impl OpenHop {
         let log = run.map_or(shard, |place| Arc::clone(&place.log));
         let (parent, root) = (outer.map(|place| place.id), outer.map(|place| place.root));
         let Some(key) = log.open(Beginning { subject, is_hop: false, parent, root, start, phase: Phase::Own }) else {
-            return Self { context: around.clone(), recorded: false, attempt: None, span };
+            return Self { context: around.clone(), recorded: false, attempt: None, read: None, span };
         };
         let deadline = outer.and_then(|place| place.deadline);
         let place = Place { log, slot: Some(key.slot), id: key.id, root: root.unwrap_or(key.id), deadline };
-        Self { context: Context::of(place, around), recorded: true, attempt: None, span }
+        Self { context: Context::of(place, around), recorded: true, attempt: None, read: Some(start), span }
     }
 
     /// From now on the call is in `phase`; what came before keeps its own. A clock read and a short lock.
@@ -190,19 +206,89 @@ impl OpenHop {
         self.finish(ending, None);
     }
 
-    /// Ends the call with everything that is known of it.
-    pub(crate) fn end_with(mut self, ending: Ending, call: Box<Call>) {
-        self.finish(ending, Some(call));
-    }
-
     /// Where work belongs that is done for this call.
     #[must_use]
     pub fn context(&self) -> Context {
         self.context.clone()
     }
 
-    /// Does a piece of the call's work: it belongs to the call, and when it panics the call ends there.
+    /// Polls the call's future: what it does belongs to the call, when it panics the call ends there, and when it takes long it
+    /// blocked its event loop. A clock read, except when the call began a moment ago.
     pub(crate) fn poll_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = self.read.take().or_else(|| self.now());
+        let (output, long) = self.measured(start.map(Poll::begin), work);
+        if let Some(long) = long {
+            self.blocked(&long);
+        }
+        output
+    }
+
+    /// Does the call's work on this thread, as its caller means it to.
+    pub(crate) fn work_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = self.read.take().or_else(|| self.now());
+        let (output, long) = self.measured(start.and_then(Poll::inside), work);
+        if let Some(long) = long {
+            self.blocks(long.blocked);
+        }
+        output
+    }
+
+    fn measured<T>(&mut self, poll: Option<Poll>, work: impl FnOnce() -> T) -> (T, Option<Long>) {
+        let output = self.current_in(work);
+        let shared = self.key().map(|(log, _)| &log.shared);
+        let long = poll.zip(shared).and_then(|(poll, shared)| poll.end(shared.clock, shared.stall_threshold()));
+        (output, long)
+    }
+
+    /// Its own work blocked the event loop that polls it.
+    #[cold]
+    fn blocked(&mut self, long: &Long) {
+        let Some(runtime) = stall::runtime::current() else { return };
+        let Some((log, key)) = self.key() else { return };
+        log.edit(key, |record| record.block(long.blocked));
+        if long.outermost {
+            log.shared.runtimes.blocked(Some(runtime), long.blocked);
+        }
+        self.blocks(long.blocked);
+    }
+
+    /// Lets the polls around know whose work took so long.
+    fn blocks(&self, blocked: Blocked) {
+        let Some((log, key)) = self.key() else { return };
+        let Some(subject) = log.edit(key, |record| record.subject) else { return };
+        let subject = log.shared.named(subject);
+        if let (Some(kind), Some(name)) = (subject.kind, &subject.dependency) {
+            stall::poll::blocked_by(blocked, kind, Arc::clone(name));
+        }
+    }
+
+    /// The next poll begins at `now`.
+    pub(crate) fn polled_at(&mut self, now: Nanos) {
+        self.read = Some(now);
+    }
+
+    /// From `at` on the call is in `phase`.
+    pub(crate) fn turn(&mut self, phase: Phase, at: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.turn(phase, at));
+        }
+    }
+
+    /// It got a piece right after the caller was blocked, without changing its phase.
+    pub(crate) fn moved(&mut self, at: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.moved(at));
+        }
+    }
+
+    /// From `from` to `to` it was the caller that did not go on.
+    pub(crate) fn own(&mut self, from: Nanos, to: Nanos) {
+        if let Some((log, key)) = self.key() {
+            log.edit(key, |record| record.own(from, to));
+        }
+    }
+
+    fn current_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let mut unwinding = OnUnwind { open: self, armed: true };
         let output = {
             let OpenHop { context, span, .. } = &mut *unwinding.open;

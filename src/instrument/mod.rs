@@ -7,10 +7,12 @@ pub mod failure;
 pub mod future;
 pub mod gate;
 pub mod hop;
+pub mod pool;
 pub mod propagate;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 pub mod startup;
+pub mod stream;
 #[cfg(feature = "tower")]
 pub mod tower;
 
@@ -25,3 +27,4 @@ pub(crate) mod recorder;
 pub(crate) mod retry_after;
 pub(crate) mod run;
 pub(crate) mod span;
+pub(crate) mod stall;

@@ -5,7 +5,7 @@ use super::ending::Ending;
 use super::hop::{cut, dropped_in};
 use super::propagate::Remote;
 use super::recorder::{Beginning, Key, Log, Recorder, RunFacts, Subject, run_of, subtree};
-use super::{clock, ids, span};
+use super::{clock, ids, span, stall};
 use crate::attribution::Judgement;
 use crate::model::{Kind, Name, Nanos, Outcome, Phase, Role, Run};
 use pin_project_lite::pin_project;
@@ -120,8 +120,17 @@ impl OpenRun {
         self.context.clone()
     }
 
-    /// Does a piece of the run's work.
+    /// Does a piece of the run's work; when that takes long it blocked its event loop.
     pub(crate) fn poll_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let poll = self.place.as_ref().map(|place| stall::poll::Poll::begin(place.log.shared.clock.now()));
+        let output = self.current_in(work);
+        if let (Some(poll), Some(place)) = (poll, &self.place) {
+            place.log.polled(poll);
+        }
+        output
+    }
+
+    fn current_in<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let mut unwinding = OnUnwind { open: self, armed: true };
         let output = {
             let OpenRun { context, span, .. } = &mut *unwinding.open;

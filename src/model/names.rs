@@ -82,7 +82,7 @@ pub mod label {
     pub const PHASE: &str = "phase";
     /// How it ended.
     pub const OUTCOME: &str = "outcome";
-    /// Class of the HTTP status: `2xx`; empty where there was none.
+    /// Class of the HTTP status: `2xx`; absent where there was none.
     pub const STATUS: &str = "status";
     /// Number of the try: `1`, `2`, `3`, `4+`.
     pub const ATTEMPT: &str = "attempt";
@@ -186,7 +186,7 @@ metrics! {
     RUNS = "hopwatch_runs_total", Counter, Count, [l::RUN, l::OUTCOME], &[],
         "Runs that ended, by outcome.";
     BLAME = "hopwatch_blame_seconds_total", Counter, Seconds, [l::RUN, l::KIND, l::DEPENDENCY, l::PHASE], &[],
-        "Time on the critical path of runs, by what it is charged to; kind and dependency are empty for the caller itself. In whole seconds, the rest is carried over.";
+        "Time on the critical path of runs, by what it is charged to; kind and dependency are absent for the caller itself. In whole seconds, the rest is carried over.";
     VERDICTS = "hopwatch_verdicts_total", Counter, Count,
         [l::RUN, l::KIND, l::DEPENDENCY, l::PHASE, l::CAUSE, l::OUTCOME], &[],
         "Verdicts, by culprit, cause and the outcome of the run.";

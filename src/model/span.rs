@@ -134,6 +134,8 @@ pub struct Call {
     pub model: Option<Name>,
     /// Whether the answer was a stream; `None` = not known.
     pub stream: Option<bool>,
+    /// The longest time between two pieces of a streamed answer for which its consumer had to wait; `None` = not measured, or no two.
+    pub gap: Option<Nanos>,
     /// Tokens, where the answer told.
     pub tokens: Tokens,
     /// Bytes on the wire (above TLS where plaintext is seen), all attempts.
@@ -196,6 +198,7 @@ impl Call {
             attempts: vec![attempt],
             model: None,
             stream: None,
+            gap: None,
             tokens: Tokens::default(),
             bytes: Bytes::default(),
             client: Client::default(),

@@ -25,6 +25,7 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
     service: Option<String>,
+    stall_threshold: Option<Duration>,
     #[cfg(feature = "prometheus")]
     own_metrics: bool,
     #[cfg(feature = "prometheus")]
@@ -84,6 +85,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             service: None,
+            stall_threshold: None,
             #[cfg(feature = "prometheus")]
             own_metrics: false,
             #[cfg(feature = "prometheus")]
@@ -99,6 +101,13 @@ impl Builder {
     /// Name of the service in spans [default: `OTEL_SERVICE_NAME`, else the program's name].
     pub fn service(mut self, name: impl Into<String>) -> Self {
         self.service = Some(name.into());
+        self
+    }
+
+    /// How long a poll may take, or a [heartbeat](Hopwatch::heartbeat) be late, before the event loop counts as blocked [default: 20 ms;
+    /// 10 ms at least].
+    pub fn stall_threshold(mut self, threshold: Duration) -> Self {
+        self.stall_threshold = Some(threshold);
         self
     }
 
@@ -157,6 +166,9 @@ impl Builder {
         let target = if own.is_empty() { Target::Global } else { Target::Own(own) };
 
         let recorder = Arc::new(Recorder::new(&service));
+        if let Some(threshold) = self.stall_threshold {
+            recorder.shared.set_stall_threshold(threshold);
+        }
         #[cfg_attr(not(any(feature = "otlp", feature = "prometheus")), expect(unused_mut, reason = "exports are added"))]
         let mut sinks = Sinks::new(Metrics::new(target));
         #[cfg(feature = "prometheus")]

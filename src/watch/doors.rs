@@ -2,6 +2,7 @@
 
 use super::Hopwatch;
 use crate::instrument::gate::Gate;
+use crate::instrument::stall::heartbeat::{self, NoRuntime};
 use crate::instrument::startup::{self, Startup, StartupPhase};
 use std::ops::RangeInclusive;
 
@@ -10,6 +11,18 @@ impl Hopwatch {
     #[must_use]
     pub fn gate(&self, name: &str, limit: usize) -> Gate {
         Gate::fixed(&self.inner.recorder, name, limit)
+    }
+
+    /// Starts a heartbeat on the current tokio runtime: a task that wakes every 10 ms and is late when something blocked the runtime,
+    /// in code of ours or not. `runtime` names it in the metric. The runs on that runtime then know when they were held up.
+    ///
+    /// A runtime has one heartbeat; asking again changes nothing. It ends with the runtime or the last clone of this handle. Without it,
+    /// only what hops and runs themselves block is seen. A multi-threaded runtime misses no beat while one of its workers is free.
+    ///
+    /// # Errors
+    /// [`NoRuntime`] outside of a runtime.
+    pub fn heartbeat(&self, runtime: &str) -> Result<(), NoRuntime> {
+        heartbeat::start(&self.inner.recorder, runtime)
     }
 
     /// A gate whose limit follows the latency knee of what is behind it, within `limits`: it rises while more calls at once take no

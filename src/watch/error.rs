@@ -1,5 +1,6 @@
 //! Why a run gave no output, with the report of it.
 
+use crate::attribution::exceeded;
 use crate::export::report::{self, Report, Style};
 use crate::instrument::run::{Expired, Unfinished};
 use crate::model::{Losses, Run, Verdict};
@@ -71,7 +72,7 @@ impl RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.expired() {
-            Some(expired) => f.write_str(&exceeded(expired)),
+            Some(expired) => f.write_str(&exceeded(&expired.run, &expired.judgement)),
             None => f.write_str("a deadline needs a tokio runtime with time enabled: call this inside one"),
         }
     }
@@ -89,7 +90,3 @@ impl fmt::Debug for RunError {
 }
 
 impl std::error::Error for RunError {}
-
-fn exceeded(expired: &Expired) -> String {
-    expired.judgement.verdict.as_ref().map_or_else(|| "deadline exceeded".to_owned(), |verdict| verdict.sentence.clone())
-}

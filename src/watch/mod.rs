@@ -14,6 +14,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub use crate::instrument::stall::heartbeat::NoRuntime;
 pub use builder::{BuildError, Builder};
 pub use error::RunError;
 #[cfg(feature = "service")]

@@ -16,8 +16,8 @@ pub struct Telemetry {
 ///
 /// | variable | what it does |
 /// |---|---|
-/// | `OTEL_EXPORTER_OTLP_ENDPOINT` and its kin | spans and metrics go to this collector; see [`OtlpConfig::from_env`](crate::export::otlp::OtlpConfig::from_env) |
-/// | `HOPWATCH_METRICS` | metrics are served for Prometheus at this address, like `127.0.0.1:9464`, under `/metrics` |
+/// | `OTEL_EXPORTER_OTLP_ENDPOINT` and its kin | spans and metrics go to this collector; feature `otlp`, all of them in the table of [the crate's page](crate#environment) |
+/// | `HOPWATCH_METRICS` | metrics are served for Prometheus at this address, like `127.0.0.1:9464`, under `/metrics`; feature `prometheus` |
 /// | `OTEL_SERVICE_NAME` | name of the service |
 ///
 /// With `HOPWATCH_METRICS` the process-wide recorder of the `metrics` facade is set too, so that the service's own metrics are served

@@ -66,6 +66,7 @@ impl Sinks {
             ended.into_iter().for_each(|run| self.ended(recorder, run, &losses, now));
         }
         recorder.gates().iter().for_each(|gate| self.metrics.gate(gate));
+        recorder.stalls().iter().for_each(|stall| self.metrics.stall(&stall.runtime, stall.took));
         if all || now.saturating_sub(self.gauges) >= GAUGES {
             self.gauges = now;
             self.set_gauges(recorder, now);

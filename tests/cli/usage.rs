@@ -15,7 +15,19 @@ fn refused(arguments: &[&str]) -> (Option<i32>, String, String) {
 fn help_teaches_and_goes_to_standard_output() {
     for (arguments, words) in [
         (vec!["--help"], vec!["hopwatch demo", "hopwatch run --deadline 10s -- python agent.py"]),
-        (vec!["run", "--help"], vec!["--deadline", "KIND/NAME=HOST[:PORT]", "Ctrl-C", "SIGQUIT", "Exit code", "127 not found"]),
+        (
+            vec!["run", "--help"],
+            vec![
+                "--deadline",
+                "--metrics",
+                "Short runs end between two scrapes",
+                "KIND/NAME=HOST[:PORT]",
+                "Ctrl-C",
+                "SIGQUIT",
+                "Exit code",
+                "127 not found",
+            ],
+        ),
         (vec!["demo", "--help"], vec!["--fault", "--list"]),
         (vec!["report", "--help"], vec!["--schema"]),
     ] {
@@ -66,6 +78,8 @@ fn wrong_usage_says_what_to_do() {
         (vec!["run", "--kill", "--", "true"], "`--kill` needs a deadline", "--deadline"),
         (vec!["run", "--dep", "docs=h", "--", "true"], "has no kind", "KIND/NAME=HOST[:PORT]"),
         (vec!["run", "--json", "-", "--", "true"], "needs a file", "report.json"),
+        (vec!["run", "--metrics", "http://h", "--", "true"], "`--metrics`: `http://h` is no address", "`127.0.0.1:9464`"),
+        (vec!["run", "--metrics", "127.0.0.1", "--", "true"], "is no address", "[ADDRESS:]PORT"),
         (vec!["report"], "`--schema` is missing", "--help"),
     ] {
         let (code, said, hinted) = refused(&arguments);
@@ -73,6 +87,19 @@ fn wrong_usage_says_what_to_do() {
         assert!(said.contains(message), "{arguments:?}: {said}");
         assert!(hinted.contains(hint), "{arguments:?}: {hinted}");
     }
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_before_the_command_starts() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("ran");
+    let (code, said, hinted) = refused(&["run", "--metrics", &address, "--", "touch", trace.to_str().unwrap()]);
+    assert_eq!(code, Some(3));
+    assert!(said.starts_with(&format!("cannot serve metrics at {address}: ")), "{said}");
+    assert!(hinted.contains("port 0"), "{hinted}");
+    assert!(!trace.exists(), "the command ran");
 }
 
 #[test]

@@ -10,6 +10,8 @@
 mod support;
 
 #[cfg(test)]
+mod library;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod peer;

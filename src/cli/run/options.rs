@@ -91,10 +91,12 @@ Known providers (OpenAI, Azure OpenAI, Anthropic, Ollama and others) need no nam
     /// Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the command runs
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = metrics::address_option)]
     #[arg(long_help = "\
-Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the command runs.
-A port alone is the loopback's; port 0 takes any that is free and tells which on standard error.
-Calls are counted when they are over for good: 1 s after their end, failed ones that may be tried again
-10 s after it. What ends with the command is only in the report: short runs end between two scrapes")]
+Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the
+command runs. A port alone is the loopback's; port 0 takes any that is free, and standard
+error tells which. Calls are counted when they are over for good: 1 s after their end,
+failed ones that may be tried again 10 s after it. What ends with the command is in the
+report alone.
+Short runs end between two scrapes: send those to a collector (OTEL_EXPORTER_OTLP_ENDPOINT)")]
     metrics: Option<SocketAddr>,
 
     /// Print no report and no notes; errors are still told

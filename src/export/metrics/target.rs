@@ -116,7 +116,8 @@ impl Target {
 
 fn key(metric: &Metric, values: &[&str]) -> Key {
     debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
-    let labels: Vec<Label> =
-        metric.labels.iter().zip(values).map(|(label, value)| Label::new(*label, (*value).to_owned())).collect();
+    // A label without a value is none, to Prometheus; to OpenTelemetry only one that is absent is.
+    let told = metric.labels.iter().zip(values).filter(|(_, value)| !value.is_empty());
+    let labels: Vec<Label> = told.map(|(label, value)| Label::new(*label, (*value).to_owned())).collect();
     Key::from_parts(metric.name, labels)
 }

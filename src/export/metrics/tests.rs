@@ -72,10 +72,10 @@ fn a_call_is_counted_in_ours_and_in_the_conventional_metrics() {
     assert_eq!(count(&series, "hopwatch_hop_body_bytes_total{kind=llm,dependency=openai,direction=sent}"), 700);
     assert_eq!(values(&series, "hopwatch_first_token_per_1k_input_seconds{dependency=openai}"), [0.2]);
     let gen_ai = "gen_ai_operation_name=chat,gen_ai_provider_name=openai,gen_ai_request_model=gpt-test";
-    assert_eq!(values(&series, &format!("gen_ai_client_operation_duration_seconds{{{gen_ai},error_type=}}")), [2.0]);
+    assert_eq!(values(&series, &format!("gen_ai_client_operation_duration_seconds{{{gen_ai}}}")), [2.0]);
     assert_eq!(values(&series, &format!("gen_ai_client_operation_time_to_first_chunk_seconds{{{gen_ai}}}")), [0.5]);
     assert_eq!(values(&series, &format!("gen_ai_client_token_usage{{{gen_ai},gen_ai_token_type=input}}")), [2_000.0]);
-    let http = "http_request_method=POST,server_address=api.example,server_port=443,http_response_status_code=200,error_type=";
+    let http = "http_request_method=POST,server_address=api.example,server_port=443,http_response_status_code=200";
     assert_eq!(values(&series, &format!("http_client_request_duration_seconds{{{http}}}")), [2.0]);
 }
 
@@ -120,7 +120,9 @@ fn a_hostile_name_is_one_dependency_however_often_it_calls() {
 #[test]
 fn what_is_open_beyond_the_cap_is_added_up() {
     let (mut metrics, snapshotter) = own();
-    (0..SERIES_MAX).for_each(|nth| drop(metrics.dependency(Kind::Tool, &format!("tenant-{nth}").into())));
+    for nth in 0..SERIES_MAX {
+        metrics.dependency(Kind::Tool, &format!("tenant-{nth}").into());
+    }
     let open = |nth: usize, age: Nanos| OpenCalls {
         kind: Kind::Tool,
         dependency: format!("late-{nth}").into(),
@@ -161,10 +163,9 @@ fn a_call_without_an_answer_is_a_request_too_and_a_status_of_no_class_is_none() 
     **call = call.clone().ended(Outcome::Ok, None, Some(999));
     metrics.hop(&span);
     let series = snapshot(&snapshotter);
-    let http =
-        "http_request_method=POST,server_address=api.example,server_port=443,http_response_status_code=,error_type=timeout";
+    let http = "http_request_method=POST,server_address=api.example,server_port=443,error_type=timeout";
     assert_eq!(values(&series, &format!("http_client_request_duration_seconds{{{http}}}")), [2.0]);
-    assert_eq!(count(&series, "hopwatch_hop_calls_total{kind=llm,dependency=openai,outcome=ok,status=}"), 1);
+    assert_eq!(count(&series, "hopwatch_hop_calls_total{kind=llm,dependency=openai,outcome=ok}"), 1);
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn what_is_open_no_more_goes_to_zero() {
 fn fractions_of_blamed_seconds_are_carried_over() {
     let (mut metrics, snapshotter) = own();
     (0..10).for_each(|_| metrics.seconds_counter(&names::BLAME, &["support", "", "", "self"], 0.25));
-    assert_eq!(count(&snapshot(&snapshotter), "hopwatch_blame_seconds_total{run=support,kind=,dependency=,phase=self}"), 2);
+    assert_eq!(count(&snapshot(&snapshotter), "hopwatch_blame_seconds_total{run=support,phase=self}"), 2);
 }
 
 #[test]

@@ -148,6 +148,7 @@ fn hop_report(run: &Run, span: &Span, by_id: &BTreeMap<SpanId, &Span>) -> Option
         attempts: call.attempts.iter().map(|attempt| attempt_report(run, call, attempt)).collect(),
         model: call.model.as_deref().map(redact::name),
         stream: call.stream,
+        gap_ms: call.gap.map(millis),
         tokens: TokenReport { input: call.tokens.input, output: call.tokens.output },
         bytes: ByteReport { sent: call.bytes.sent, received: call.bytes.received },
         client: ClientReport {

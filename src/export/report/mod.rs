@@ -193,6 +193,8 @@ shape! {
         pub model: Option<String>,
         /// Whether the answer was a stream.
         pub stream: Option<bool>,
+        /// The longest time between two pieces of a streamed answer for which its consumer had to wait.
+        pub gap_ms: Option<f64>,
         /// Tokens, where the answer told.
         pub tokens: TokenReport,
         /// Bytes on the wire.

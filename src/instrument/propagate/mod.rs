@@ -1,6 +1,6 @@
 //! W3C trace context and baggage, in and out: who called, and as whom the current hop or run calls.
 //!
-//! [`inject`] writes the headers of an outgoing request; [`Remote`] reads those of an incoming one, for
+//! [`inject_with`] writes the headers of an outgoing request (`inject` into a `HeaderMap`, features `reqwest` and `tower`); [`Remote`] reads those of an incoming one, for
 //! [`Scope::caller`](crate::Scope::caller). What breaks the rules is ignored, and nothing that comes in can take more than 512 bytes
 //! (`tracestate`) and 8 KiB (`baggage`).
 //!

@@ -4,6 +4,9 @@ use super::record::{Record, SubjectId};
 use super::shared::Shared;
 use crate::instrument::ending::Ending;
 use crate::instrument::propagate::Remote;
+use crate::instrument::stall::Blocked;
+use crate::instrument::stall::poll::{self, Long, Poll};
+use crate::instrument::stall::runtime::{self, same};
 use crate::model::{Call, Losses, Nanos, Phase, SpanId, Stall, TraceId};
 use slab::Slab;
 use std::collections::BTreeMap;
@@ -19,6 +22,8 @@ const OPEN_MAX: usize = 100_000;
 const RUN_MAX: usize = 10_000;
 /// Most stalls kept of one run.
 const STALLS_MAX: usize = 1_000;
+/// How many of the last stalls are looked at, to tell one from the same seen a second time.
+const LAST: usize = 16;
 
 /// Where work is recorded: one per thread for work outside runs, one for each run.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Log {
     /// The run, for the log of one.
     pub(crate) run: Option<RunFacts>,
     state: Mutex<State>,
+    /// The runtime that a run began on.
+    pub(crate) runtime: Option<tokio::runtime::Id>,
 }
 
 /// What is known of a run from its start.
@@ -52,7 +59,8 @@ struct State {
     /// How many of `ended` the drain has seen, in the log of a run.
     handed: usize,
     counts: Counts,
-    stalls: Vec<Stall>,
+    /// When the caller was blocked, and whether by a poll of the run itself.
+    stalls: Vec<(Stall, bool)>,
     end: Option<(Nanos, Ending)>,
 }
 
@@ -133,7 +141,8 @@ impl Counts {
 
 impl Log {
     pub(crate) fn new(shared: Arc<Shared>, run: Option<RunFacts>) -> Self {
-        Self { shared, run, state: Mutex::default() }
+        let runtime = run.is_some().then(runtime::current).flatten();
+        Self { shared, run, state: Mutex::default(), runtime }
     }
 
     /// The state. A panic elsewhere in the program while it was held leaves it as good as it was: every change is made whole.
@@ -212,13 +221,39 @@ impl Log {
         if self.run.is_none() && state.ended.len() >= SHARD_SOON { Room::Little } else { Room::Enough }
     }
 
-    /// The caller was blocked.
-    pub(crate) fn stall(&self, stall: Stall) {
+    /// The caller was blocked, `by_poll` of its own work or by something else. Told twice, it is kept once.
+    pub(crate) fn stall(&self, stall: Stall, by_poll: bool) {
+        let blocked = |stall: &Stall| Blocked { start: stall.start, end: stall.end, cause: stall.cause };
+        let new = blocked(&stall);
         let mut state = self.state();
-        if state.stalls.len() < STALLS_MAX {
-            state.stalls.push(stall);
+        // Polls inside each other and a heartbeat beside them tell of the same stall: the widest stays.
+        let last = state.stalls.len().saturating_sub(LAST);
+        if let Some(same) = state.stalls[last..].iter_mut().find(|(seen, _)| same(&new, &blocked(seen))) {
+            let dependency = stall.dependency.or(same.0.dependency.take());
+            *same = (Stall { dependency, ..stall }, by_poll || same.1);
+            return;
+        }
+        let known = state.stalls[last..].iter().any(|(seen, _)| same(&blocked(seen), &new));
+        if !known && state.stalls.len() < STALLS_MAX {
+            state.stalls.push((stall, by_poll));
         } else {
-            state.counts.run_full += 1;
+            state.counts.run_full += u64::from(!known);
+        }
+    }
+
+    /// A poll of the run's own work ended.
+    pub(crate) fn polled(&self, poll: Poll) {
+        if let Some(long) = poll.end(self.shared.clock, self.shared.stall_threshold()) {
+            self.was_blocked(&long);
+        }
+    }
+
+    #[cold]
+    fn was_blocked(&self, long: &Long) {
+        let runtime = runtime::current();
+        self.stall(long.blocked.stall(poll::blocker(long.blocked), runtime.is_some()), true);
+        if long.outermost && runtime.is_some() {
+            self.shared.runtimes.blocked(runtime, long.blocked);
         }
     }
 
@@ -238,7 +273,9 @@ impl Log {
             let mut state = self.state();
             let upto = state.ended.len();
             let from = std::mem::replace(&mut state.handed, upto);
-            (state.ended[from..].to_vec(), state.end.as_ref().map(|(end, _)| *end))
+            let mut fresh = state.ended[from..].to_vec();
+            fresh.iter_mut().for_each(|record| record.hold_up(&state.stalls));
+            (fresh, state.end.as_ref().map(|(end, _)| *end))
         };
         let trace = self.run.as_ref().map_or(TraceId([0; 16]), |run| run.trace);
         for record in &fresh {
@@ -255,8 +292,9 @@ impl Log {
     /// Everything of a run: what ended, what is open, its stalls, and its end if it came.
     pub(crate) fn snapshot(&self) -> (Vec<Record>, Vec<Stall>, Option<(Nanos, Ending)>) {
         let state = self.state();
-        let records = state.ended.iter().chain(state.open.iter().map(|(_, record)| record)).cloned().collect();
-        (records, state.stalls.clone(), state.end.clone())
+        let mut records: Vec<Record> = state.ended.iter().chain(state.open.iter().map(|(_, record)| record)).cloned().collect();
+        records.iter_mut().for_each(|record| record.hold_up(&state.stalls));
+        (records, state.stalls.iter().map(|(stall, _)| stall.clone()).collect(), state.end.clone())
     }
 
     pub(crate) fn counts(&self) -> Counts {

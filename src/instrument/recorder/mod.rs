@@ -20,6 +20,8 @@ pub(crate) use tries::{Leaving, Over};
 use crate::attribution::{History, Judgement, judge_with};
 use crate::instrument::clock::Clock;
 use crate::instrument::ending::Ending;
+use crate::instrument::stall::Blocked;
+use crate::instrument::stall::runtime::RuntimeStall;
 use crate::model::{Losses, Nanos, Run, Span};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -156,6 +158,20 @@ impl Recorder {
         ended
     }
 
+    /// A runtime was blocked: so were the runs on it.
+    pub(crate) fn runtime_blocked(&self, runtime: tokio::runtime::Id, blocked: Blocked) {
+        self.shared.runtimes.blocked(Some(runtime), blocked);
+        let logs: Vec<_> = self.runs().logs.iter().filter(|log| log.runtime == Some(runtime)).cloned().collect();
+        for log in logs {
+            log.stall(blocked.stall(None, true), false);
+        }
+    }
+
+    /// When runtimes were blocked, since the last time.
+    pub(crate) fn stalls(&self) -> Vec<RuntimeStall> {
+        self.shared.runtimes.take()
+    }
+
     /// What was counted so far: `started = recorded + open + dropped`.
     pub(crate) fn losses(&self) -> Losses {
         let runs = self.runs();
@@ -164,6 +180,10 @@ impl Recorder {
         let mut losses = counts.losses();
         if runs.missed > 0 {
             losses.missed.insert("runs", runs.missed);
+        }
+        let stalls = self.shared.runtimes.missed();
+        if stalls > 0 {
+            losses.missed.insert("stalls", stalls);
         }
         let odd = self.shared.odd_names.load(Ordering::Relaxed);
         if odd > 0 {

@@ -2,8 +2,12 @@
 
 use super::tries::Tries;
 use crate::instrument::ending::Ending;
-use crate::model::{Call, FailedBy, Kind, Name, Nanos, Origin, Outcome, Phase, Role, Span, SpanId, Timeline};
+use crate::instrument::stall::Blocked;
+use crate::model::{Call, FailedBy, Kind, Name, Nanos, Origin, Outcome, Phase, Role, Span, SpanId, Stall, Timeline};
 use std::sync::Arc;
+
+/// Most stalls, and moves after stalls, that are kept of one call.
+const BLOCKED_MAX: usize = 256;
 
 /// What a hop is: shared by all of its calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +66,12 @@ pub(crate) struct More {
     pub(crate) live: Option<Arc<dyn Live>>,
     /// The attempts, where they are told apart.
     pub(crate) tries: Option<Box<Tries>>,
+    /// When its own work blocked the thread.
+    pub(crate) blocked: Vec<Blocked>,
+    /// When the caller was blocked while it was open, and whether by a poll of its own run.
+    pub(crate) held_up: Vec<(Blocked, bool)>,
+    /// When it got a piece right after the caller was blocked, without changing its phase.
+    pub(crate) moves: Vec<Nanos>,
 }
 
 impl Record {
@@ -70,7 +80,18 @@ impl Record {
         let start = self.start;
         self.more.get_or_insert_with(|| {
             let before = Timeline::new(start);
-            Box::new(More { before, status: None, error_type: None, errno: None, call: None, live: None, tries: None })
+            Box::new(More {
+                before,
+                status: None,
+                error_type: None,
+                errno: None,
+                call: None,
+                live: None,
+                tries: None,
+                blocked: Vec::new(),
+                held_up: Vec::new(),
+                moves: Vec::new(),
+            })
         })
     }
 
@@ -80,6 +101,42 @@ impl Record {
             let until = self.phase;
             self.more().before.push(until, now);
             self.phase = phase;
+        }
+    }
+
+    /// Up to `from` it is in its phase, up to `to` it was the caller's own time, then it is in its phase again.
+    pub(crate) fn own(&mut self, from: Nanos, to: Nanos) {
+        let phase = self.phase;
+        let before = &mut self.more().before;
+        before.push(phase, from);
+        before.push(Phase::Own, to);
+    }
+
+    /// Its own work blocked the thread. Beyond some times, the last one grows.
+    pub(crate) fn block(&mut self, blocked: Blocked) {
+        let all = &mut self.more().blocked;
+        if all.len() < BLOCKED_MAX {
+            all.push(blocked);
+        } else if let Some(last) = all.last_mut() {
+            last.end = blocked.end;
+        }
+    }
+
+    /// It got a piece right after the caller was blocked.
+    pub(crate) fn moved(&mut self, at: Nanos) {
+        let moves = &mut self.more().moves;
+        if moves.len() < BLOCKED_MAX {
+            moves.push(at);
+        }
+    }
+
+    /// Notes the stalls of its run that it was open in.
+    pub(crate) fn hold_up(&mut self, stalls: &[(Stall, bool)]) {
+        let until = if self.is_open() { Nanos::MAX } else { self.end };
+        let start = self.start;
+        for (stall, by_poll) in stalls.iter().filter(|(stall, _)| stall.end > start && stall.start < until) {
+            let blocked = Blocked { start: stall.start, end: stall.end, cause: stall.cause };
+            self.more().held_up.push((blocked, *by_poll));
         }
     }
 
@@ -189,6 +246,13 @@ impl Record {
         if let (false, Some(phase)) = (self.is_open(), call.timeline.last_phase()) {
             call.timeline.push(phase, self.end);
         }
+        if let Some(more) = &self.more {
+            let stalled = |timeline: &Timeline| more.stalled(timeline, self.is_open());
+            call.timeline = stalled(&call.timeline);
+            for attempt in &mut call.attempts {
+                attempt.timeline = stalled(&attempt.timeline);
+            }
+        }
         if let [only] = call.attempts.as_mut_slice()
             && only.timeline.duration() == 0
         {
@@ -214,6 +278,18 @@ impl Record {
             call.gave_up_after = Some(self.end.saturating_sub(self.start));
         }
         call
+    }
+}
+
+impl More {
+    /// A timeline of the call with what blocked during it.
+    fn stalled(&self, timeline: &Timeline, is_open: bool) -> Timeline {
+        let own = self.blocked.iter().fold(timeline.clone(), |timeline, blocked| blocked.within(&timeline));
+        self.held_up.iter().fold(own, |timeline, (blocked, by_poll)| {
+            // What began and ended within one blocked poll never waited for the event loop.
+            let within = *by_poll && !is_open && blocked.start <= timeline.start() && timeline.end() <= blocked.end;
+            if within { timeline } else { blocked.held_up(&timeline, &self.moves) }
+        })
     }
 }
 

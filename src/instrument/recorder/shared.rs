@@ -2,8 +2,9 @@
 
 use super::record::{Subject, SubjectId};
 use crate::attribution::History;
-use crate::instrument::clock::Clock;
-use crate::model::{Name, redact};
+use crate::instrument::clock::{self, Clock};
+use crate::instrument::stall::{self, runtime::Runtimes};
+use crate::model::{Name, Nanos, redact};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -32,6 +33,9 @@ pub(crate) struct Shared {
     /// Attempts that their hop had no room for.
     pub(crate) missed_attempts: AtomicU64,
     pub(crate) drain: OnceLock<DrainRef>,
+    /// The runtimes that its work is on, and when they were blocked.
+    pub(crate) runtimes: Runtimes,
+    stall_threshold: AtomicU64,
     /// What calls took before.
     pub(crate) history: Mutex<History>,
 }
@@ -61,6 +65,8 @@ impl Shared {
             missed_attempts: AtomicU64::new(0),
             drain: OnceLock::new(),
             history: Mutex::default(),
+            runtimes: Runtimes::default(),
+            stall_threshold: AtomicU64::new(clock::nanos(stall::THRESHOLD)),
         }
     }
 
@@ -109,6 +115,16 @@ impl Shared {
     pub(crate) fn named(&self, id: SubjectId) -> Arc<Subject> {
         let subjects = self.subjects.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&subjects.all[id.0 as usize])
+    }
+
+    /// A poll that takes this long blocked its event loop.
+    pub(crate) fn stall_threshold(&self) -> Nanos {
+        self.stall_threshold.load(Ordering::Relaxed)
+    }
+
+    /// Sets it; nothing shorter than a tick can be told apart.
+    pub(crate) fn set_stall_threshold(&self, threshold: std::time::Duration) {
+        self.stall_threshold.store(clock::nanos(threshold.max(stall::TICK)), Ordering::Relaxed);
     }
 
     pub(crate) fn drain(&self) -> Option<Arc<dyn Drain>> {

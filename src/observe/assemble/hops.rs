@@ -364,6 +364,7 @@ impl Hop {
             attempts: vec![first],
             model: attempt.model,
             stream: attempt.stream,
+            gap: None,
             tokens: attempt.tokens,
             bytes: attempt.bytes,
             client: Client {
