@@ -174,7 +174,8 @@ async fn when_somebody_else_asks_the_wait_before_was_given_up() {
         (run.hops[0].outcome, run.hops[0].phases.pool)
     };
     assert_eq!(of("second"), (Some(Outcome::Ok), Some(10.0)));
-    assert_eq!(of("first").0, Some(Outcome::Cancelled));
+    // In its own run it may have been open still when that was judged.
+    assert!(matches!(of("first").0, None | Some(Outcome::Cancelled)));
     assert_eq!(report.dependencies[0].outcomes[&Outcome::Cancelled], 1);
     assert_eq!(watch.losses().open, 0);
 }
