@@ -207,7 +207,7 @@ pub(crate) fn names(hop: &HopReport) -> Vec<Phase> {
 
 /// The phase that it ended in, the caller's own time around it aside.
 fn last_phase(hop: &HopReport) -> Option<Phase> {
-    names(hop).into_iter().rfind(|&phase| phase != Phase::Own)
+    names(hop).into_iter().rfind(|phase| !phase.is_callers())
 }
 
 /// The phases sum to the call, each rounded to a microsecond.
