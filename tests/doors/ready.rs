@@ -17,7 +17,7 @@ type Handle = mock::Handle<&'static str, &'static str>;
 
 fn watched() -> (Hopwatch, Watched, Handle) {
     let watch = Hopwatch::builder().service("ready").build().unwrap();
-    let (mut service, mut handle) = spawn_layer(watch.hop(Kind::Retrieval, "docs").layer());
+    let (service, mut handle) = spawn_layer(watch.hop(Kind::Retrieval, "docs").layer());
     handle.allow(0);
     assert!(!service.is_woken());
     (watch, service, handle)
