@@ -206,9 +206,9 @@ pub(crate) fn names(hop: &HopReport) -> Vec<Phase> {
     phases(hop).into_iter().map(|(phase, _)| phase).collect()
 }
 
-/// The phase that it ended in, the caller's own time around it aside.
+/// The last one, whatever held the caller up meanwhile on a busy machine.
 fn last_phase(hop: &HopReport) -> Option<Phase> {
-    names(hop).into_iter().rfind(|&phase| phase != Phase::Own)
+    names(hop).into_iter().rfind(|phase| !phase.is_callers())
 }
 
 /// The phases sum to the call, each rounded to a microsecond.
