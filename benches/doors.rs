@@ -5,6 +5,8 @@
 //!
 //! `cargo bench --bench doors`
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark may panic, and reads the clock")]
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hopwatch::{Hopwatch, Kind};

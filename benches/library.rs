@@ -5,6 +5,8 @@
 //!
 //! `cargo bench --bench library`
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a benchmark may panic, and reads the clock")]
+
 use hopwatch::{Hopwatch, Kind};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::error::OTelSdkResult;

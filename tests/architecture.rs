@@ -92,6 +92,8 @@ fn metric_names_are_spelled_in_the_model_alone() {
     let wrong: Vec<String> = sources(&src)
         .into_iter()
         .filter(|file| !file.starts_with(src.join("model")) && !file.starts_with(src.join("observer")))
+        // A test that says what is expected says it in full.
+        .filter(|file| file.file_stem().is_none_or(|stem| stem != "tests"))
         .flat_map(|file| {
             let text = fs::read_to_string(&file).unwrap();
             let hits: Vec<String> = text

@@ -65,7 +65,7 @@ fn within_the_users_own_span_that_one_is_the_parent_and_its_trace_the_reports() 
     let watch = Hopwatch::builder().build().unwrap();
     let spans = exported(Sampler::AlwaysOn, async {
         let run = watch.scope("support").run(async {});
-        run.instrument(tracing::info_span!("handler")).await;
+        run.instrument(tracing::info_span!("handler")).await.unwrap();
     });
     let (handler, run) = (span(&spans, "handler"), span(&spans, "support"));
     assert_eq!(run.parent_span_id, handler.span_context.span_id());

@@ -174,7 +174,8 @@ mod reading {
     }
 }
 
-#[cfg(all(test, feature = "wire"))]
+#[cfg(feature = "wire")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

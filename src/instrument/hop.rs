@@ -206,11 +206,6 @@ impl OpenHop {
         self.finish(ending, None);
     }
 
-    /// Ends the call with everything that is known of it.
-    pub(crate) fn end_with(mut self, ending: Ending, call: Box<Call>) {
-        self.finish(ending, Some(call));
-    }
-
     /// Where work belongs that is done for this call.
     #[must_use]
     pub fn context(&self) -> Context {

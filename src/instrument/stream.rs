@@ -176,6 +176,7 @@ impl Drop for Streaming {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per stream, and no allocation for it")]
 enum State {
     /// Not polled yet; `None` never stays.
     Idle(Option<Ticket>),

@@ -1,6 +1,6 @@
 //! Why a run gave no output, with the report of it.
 
-use crate::attribution;
+use crate::attribution::exceeded;
 use crate::export::report::{self, Report, Style};
 use crate::instrument::run::{Expired, Unfinished};
 use crate::model::{Losses, Run, Verdict};
@@ -72,7 +72,7 @@ impl RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.expired() {
-            Some(expired) => f.write_str(&exceeded(expired)),
+            Some(expired) => f.write_str(&exceeded(&expired.run, &expired.judgement)),
             None => f.write_str("a deadline needs a tokio runtime with time enabled: call this inside one"),
         }
     }
@@ -90,7 +90,3 @@ impl fmt::Debug for RunError {
 }
 
 impl std::error::Error for RunError {}
-
-fn exceeded(expired: &Expired) -> String {
-    attribution::exceeded(&expired.run, &expired.judgement)
-}

@@ -1,10 +1,10 @@
 //! What the handle remembers: the last runs with their verdicts, and every dependency's statistics.
 
-use crate::attribution::{History, Judgement};
+use crate::attribution::{History, Judgement, PastCall};
 use crate::export::metrics::{DependencyId, Metrics};
 use crate::export::report::DependencyStats;
 use crate::instrument::recorder::{Record, Recorder, SubjectId};
-use crate::model::{Kind, Name, Nanos, Run};
+use crate::model::{Kind, Name, Nanos, Outcome, Run};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -73,8 +73,18 @@ impl Store {
             } else {
                 metrics.brief(known.id, outcome, record.phase, took);
             }
-            if known.is_worth_learning(record.start) {
-                recorder.history().learn_span(&recorder.span(record, now));
+            if outcome == Outcome::Ok && known.is_worth_learning(record.start) {
+                let operation = &recorder.shared.named(record.subject).operation;
+                recorder.history().learn_call(&PastCall {
+                    kind: known.kind,
+                    dependency: &known.name,
+                    operation,
+                    sent: 0,
+                    received: None,
+                    id: record.id,
+                    start: record.start,
+                    phases: &[(record.phase, took)],
+                });
             }
             return;
         }

@@ -175,9 +175,9 @@ async fn hops_that_outlive_their_run_are_open_in_it_and_counted_when_they_end() 
             async move { hop.time(tokio::time::sleep(Duration::from_secs(5))).await }
         }));
         tokio::time::sleep(Duration::from_millis(10)).await;
-        task
+        Some(task)
     });
-    let task = task.await.unwrap();
+    let task = task.await.unwrap().unwrap();
     assert_eq!(hops(&watch, |hop| (hop.open, hop.current_phase)), [(true, Some(Phase::Wait))]);
     assert_eq!(watch.losses().open, 1);
     task.await.unwrap();
@@ -221,7 +221,7 @@ async fn the_metrics_count_what_the_report_counts() {
     let open = docs.start();
     let text = watch.metrics().unwrap();
     for line in [
-        "hopwatch_hop_calls_total{kind=\"retrieval\",dependency=\"docs\",outcome=\"ok\",status=\"\"} 3",
+        "hopwatch_hop_calls_total{kind=\"retrieval\",dependency=\"docs\",outcome=\"ok\"} 3",
         "hopwatch_hop_phase_seconds_sum{kind=\"llm\",dependency=\"openai\",phase=\"wait\"} 2.25",
         "hopwatch_hop_phase_seconds_count{kind=\"llm\",dependency=\"openai\",phase=\"wait\"} 3",
         "hopwatch_runs_total{run=\"support\",outcome=\"ok\"} 3",
@@ -274,4 +274,21 @@ fn a_blocked_runtime_is_told_by_name_and_to_its_runs() {
     let report = watch.report();
     assert!(report.runs[0].hops[0].phases.stall > Some(300.0), "{:?}", report.runs[0].hops[0].phases);
     assert!(report.runs[0].blame.iter().any(|row| row.detail.as_deref() == Some("event loop blocked in sleep")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_knows_what_is_normal() {
+    let watch = watch();
+    let docs = watch.hop(Kind::Retrieval, "qdrant");
+    for _ in 0..5 {
+        docs.time(tokio::time::sleep(Duration::from_millis(300))).await;
+    }
+    watch.flush();
+    let slow = async {
+        docs.time(tokio::time::sleep(Duration::from_millis(7_900))).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        Ok::<(), RunError>(())
+    };
+    let error = watch.run("support", Duration::from_secs(10), slow).await.unwrap_err();
+    assert_eq!(error.to_string(), "10 s exceeded: 7.9 s in retrieval/qdrant (wait), normally 0.3 s");
 }

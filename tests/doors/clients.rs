@@ -38,7 +38,7 @@ pub(crate) fn builder() -> ClientBuilder {
     Client::builder().no_proxy()
 }
 
-fn client(end: End, watched: bool) -> Client {
+pub(crate) fn client(end: End, watched: bool) -> Client {
     let bare = builder();
     let builder = match (end == End::Panic, watched) {
         (true, true) => watch_with(bare, Panics),
@@ -61,7 +61,7 @@ async fn read<E: std::fmt::Debug>(response: Result<Response, E>, end: End) {
 }
 
 /// Waits for the answer; leaves before it where that is the ending.
-async fn ask<E: std::fmt::Debug>(answer: impl Future<Output = Result<Response, E>>, end: End) {
+pub(crate) async fn ask<E: std::fmt::Debug>(answer: impl Future<Output = Result<Response, E>>, end: End) {
     if end == End::DroppedFuture {
         tokio::time::timeout(Duration::from_millis(200), answer).await.unwrap_err();
     } else {

@@ -20,6 +20,8 @@ mod phases;
 #[cfg(test)]
 mod ready;
 #[cfg(test)]
+mod retries;
+#[cfg(test)]
 mod served;
 #[cfg(test)]
 mod tower;

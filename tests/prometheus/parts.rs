@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -28,7 +28,7 @@ pub(crate) fn part(name: &str) -> Option<PathBuf> {
 /// Waits until there is an answer.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
-    let start = Instant::now();
+    let start = hopwatch::model::clock::monotonic();
     loop {
         match ask() {
             Ok(answer) => return answer,

@@ -72,6 +72,8 @@ pub(in crate::cli) fn agent(args: AgentArgs) -> Result<u8, Failure> {
 
 /// Proxies of the environment have no business on loopback.
 fn new_client() -> reqwest::Result<Client> {
+    // Cargo adds features up: where anything asks for reqwest's TLS without a provider, it wants one of the process.
+    let _there_already = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().build()
 }
 

@@ -11,6 +11,7 @@ mod judge;
 mod lookup;
 #[cfg(feature = "reqwest")]
 mod reqwest;
+mod shed;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use judge::Evidence;
 pub use lookup::LookupError;
 #[cfg(all(unix, feature = "reqwest"))]
 pub(crate) use lookup::Reason;
+pub use shed::Shed;
 
 /// Errors below this depth are not looked at: a chain that leads back to itself ends here.
 const DEPTH_MAX: usize = 64;
@@ -101,6 +103,7 @@ impl From<Failure> for Ending {
 fn gather(error: &(dyn Error + 'static), mut evidence: Evidence) -> Evidence {
     for error in chain(error) {
         system::see(error, &mut evidence);
+        shed::see(error, &mut evidence);
         #[cfg(all(unix, feature = "reqwest"))]
         lookup::see(error, &mut evidence);
         #[cfg(any(feature = "reqwest", feature = "tower"))]
@@ -158,6 +161,7 @@ fn as_error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     any_of!(
         io::Error,
         tokio::time::error::Elapsed,
+        Shed,
         #[cfg(all(unix, feature = "reqwest"))]
         LookupError,
         #[cfg(feature = "reqwest")]

@@ -18,6 +18,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use super::failure::Shed;
 pub use gated::GatedHop;
 pub use permit::{Held, Permit};
 pub(crate) use state::Inner;
@@ -42,11 +43,6 @@ use tokio::sync::TryAcquireError;
 pub struct Gate {
     inner: Arc<Inner>,
 }
-
-/// No permit was free, and the caller would not wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no permit is free")]
-pub struct Shed(());
 
 impl Gate {
     pub(crate) fn fixed(recorder: &Recorder, name: &str, limit: usize) -> Self {
@@ -107,7 +103,7 @@ impl Gate {
     /// A permit, if one is free.
     ///
     /// # Errors
-    /// [`Shed`] when none is, which is counted.
+    /// [`Shed`] when none is, which is counted. As the error of a hop it is `shed`, failed by the caller's own limit.
     pub fn try_acquire(&self) -> Result<Permit, Shed> {
         self.take().map_err(|_| {
             self.inner.state().shed += 1;

@@ -246,6 +246,39 @@ async fn a_wait_in_a_run_is_blamed_on_the_gate() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_turned_away_is_shed_by_the_caller_s_own_limit() {
+    let recorder = recorder();
+    let gate = Gate::fixed(&recorder, "llm", 0);
+    let hop = Hop::new(Arc::clone(&recorder), Kind::Llm, "openai", "openai");
+    let call = async {
+        let _permit = gate.try_acquire()?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    hop.try_time(call).await.unwrap_err();
+    let [call] = ended(&recorder).try_into().unwrap();
+    assert_eq!((call.outcome, call.failed_by), (Some(Outcome::Shed), Some(crate::model::FailedBy::Own)));
+    assert_eq!(told(&recorder).shed, 1);
+}
+
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+#[tokio::test]
+async fn a_permit_goes_along_with_a_body_to_its_last_byte() {
+    use http_body::Body;
+    use http_body_util::{BodyExt, Full};
+    let recorder = recorder();
+    let gate = Gate::fixed(&recorder, "llm", 1);
+    let body = Full::new(bytes::Bytes::from_static(b"answer"));
+    let mut held = gate.acquire().await.with(body);
+    assert_eq!((held.size_hint().exact(), gate.in_use()), (Some(6), 1));
+    held.frame().await.unwrap().unwrap();
+    assert!(held.is_end_stream());
+    assert_eq!(gate.in_use(), 0, "who knows the length never asks for the end");
+    let left = gate.acquire().await.with(Full::new(bytes::Bytes::from_static(b"answer")));
+    drop(left);
+    assert_eq!(gate.in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_permit_goes_along_with_a_stream_to_its_end() {
     struct Two(u8);
     impl Stream for Two {

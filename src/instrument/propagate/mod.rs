@@ -90,6 +90,7 @@ impl Remote {
         fits
     }
 
+    #[cfg(feature = "tracing-opentelemetry")]
     pub(crate) fn parent(&self) -> Option<TraceParent> {
         self.parent
     }

@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Most attempts kept of one hop: the first ones and the last.
 const TRIES_MAX: usize = 64;
 
+/// What lies between an attempt and its door, or its hop, and is shorter than this is their bookkeeping: part of the phase beside it.
+const BOOKKEEPING: Nanos = 1_000_000;
+
 /// The attempts of a hop.
 #[derive(Clone, Debug)]
 pub(crate) struct Tries {
@@ -142,6 +145,7 @@ impl Record {
         let ended = last.and_then(|last| last.ending.clone());
         let went_well = ended.as_ref().is_some_and(Ending::is_ok);
         let end = match (&left, last) {
+            (_, Some(last)) if now.saturating_sub(last.end) < BOOKKEEPING => last.end,
             (Leaving::Done | Leaving::Dropped(_), Some(last)) if went_well => last.end,
             _ => now,
         };
@@ -174,6 +178,11 @@ impl Tries {
         for attempt in &self.tries {
             let inner = attempt.inner(now, ask);
             let attempt = attempt.told(base, inner.as_ref(), now);
+            if let Some(first) = attempt.timeline.stretches().next().filter(|_| call.attempts.is_empty())
+                && first.start - base.start() < BOOKKEEPING
+            {
+                timeline.push(first.phase, first.start);
+            }
             copy(&mut timeline, base, attempt.timeline.start());
             timeline.append(Phase::Backoff, &attempt.timeline);
             if let Some(inner) = inner {
@@ -202,10 +211,15 @@ impl Try {
         match inner.map(|inner| &inner.timeline).filter(|timeline| timeline.duration() > 0) {
             Some(door) => {
                 // Outside of the door's call it is the caller's own time, unless it waited at a gate.
-                let own = |phase| if phase == Phase::Gate { phase } else { Phase::Own };
-                base.within(self.start, door.start()).for_each(|part| timeline.push(own(part.phase), part.end));
+                let own =
+                    |beside: Option<Phase>, time| if time < BOOKKEEPING { beside.unwrap_or(Phase::Own) } else { Phase::Own };
+                let first = door.stretches().next().map(|part| part.phase);
+                for part in base.within(self.start, door.start()) {
+                    let phase = if part.phase == Phase::Gate { part.phase } else { own(first, part.end - part.start) };
+                    timeline.push(phase, part.end);
+                }
                 timeline.append(Phase::Own, door);
-                timeline.push(Phase::Own, end);
+                timeline.push(own(door.last_phase(), end.saturating_sub(door.end())), end);
             }
             None => base.within(self.start, end).for_each(|part| timeline.push(part.phase, part.end)),
         }

@@ -32,7 +32,11 @@ impl Hop {
     /// when its run's deadline passed.
     ///
     /// # Cancel safety
-    /// That of [`RequestBuilder::send`]. Cost: a few microseconds a call.
+    /// That of [`RequestBuilder::send`]; nothing is sent, and no timeout begins, before the first poll.
+    ///
+    /// # Cost
+    /// About 2 microseconds a call. Of questions to models, 32 KiB at most are read for the model's name; of their answers, the events
+    /// of a stream and 24 KiB of anything else.
     pub fn send(&self, request: RequestBuilder) -> Sending {
         let (client, request) = request.build_split();
         Sending::new(self.clone(), client, request)

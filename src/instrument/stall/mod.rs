@@ -36,6 +36,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// A hop that went on within this time after a stall was held up by it: long enough for what was woken to get its turn.
 const SLACK: Nanos = 10_000_000;
 
+/// A stall that covers less than this of a hop says nothing of it: a hop that began at the end of a long poll, say.
+const NOTABLE: Nanos = 20_000_000;
+
 /// A stretch of time in which something was blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Blocked {
@@ -62,6 +65,9 @@ impl Blocked {
     pub(crate) fn held_up(&self, timeline: &Timeline, moves: &[Nanos]) -> Timeline {
         let until = self.end.saturating_add(SLACK);
         let mut out = None;
+        if self.end.min(timeline.end()).saturating_sub(self.start.max(timeline.start())) < NOTABLE {
+            return timeline.clone();
+        }
         for part in timeline.within(self.start, self.end) {
             // The part's own end, not where the window cuts it.
             let end = timeline.within(part.start, Nanos::MAX).next().map_or(part.end, |whole| whole.end);

@@ -50,6 +50,12 @@ fn a_piece_that_comes_right_after_a_stall_shows_that_it_held_up_the_stream() {
 }
 
 #[test]
+fn a_call_that_began_at_the_end_of_a_stall_has_nothing_to_do_with_it() {
+    let call = timeline(290, &[(Phase::Connect, 305), (Phase::Wait, 500)]);
+    assert_eq!(blocked(100, 300).held_up(&call, &[]), call);
+}
+
+#[test]
 fn a_call_that_is_open_at_the_end_of_a_stall_may_have_been_held_up() {
     let call = timeline(110, &[(Phase::Wait, 300)]);
     assert_eq!(parts(&blocked(100, 300).held_up(&call, &[])), [(Phase::Stall, 300)]);
