@@ -80,7 +80,11 @@ impl Names {
             UseTree::Rename(used) => (used.rename.to_string(), known(&used.ident)),
             UseTree::Glob(_) => return assert!(root != Some(true), "a glob of an unstable crate hides what it brings"),
         };
-        if unstable { self.unstable.insert(name) } else { self.own.insert(name) };
+        if unstable {
+            self.unstable.insert(name)
+        } else {
+            self.own.insert(name)
+        };
     }
 }
 
@@ -94,7 +98,8 @@ impl<'ast> Visit<'ast> for Look<'_> {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let segments: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         let first = &segments[0];
-        let of_crate = is_unstable(first) && segments.len() > 1 && (path.leading_colon.is_some() || !self.names.own.contains(first));
+        let of_crate =
+            is_unstable(first) && segments.len() > 1 && (path.leading_colon.is_some() || !self.names.own.contains(first));
         if of_crate || self.names.unstable.contains(first) {
             self.found.push(segments.join("::"));
         }
@@ -253,6 +258,79 @@ fn the_search_for_unstable_types_finds_them_wherever_they_can_stand() {
     for text in fine {
         assert_eq!(unstable_in(text, &types), [""; 0], "{text}");
     }
+}
+
+/// What a public function says of itself, by its name.
+fn documented(item: &Item) -> Vec<(&syn::Signature, String)> {
+    let text = |attributes: &[syn::Attribute]| {
+        let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
+            syn::Meta::NameValue(pair) if pair.path.is_ident("doc") => Some(&pair.value),
+            _ => None,
+        });
+        let lines = lines.filter_map(|value| match value {
+            syn::Expr::Lit(literal) => match &literal.lit {
+                syn::Lit::Str(line) => Some(line.value()),
+                _ => None,
+            },
+            _ => None,
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    match item {
+        Item::Fn(item) if is_pub(&item.vis) => vec![(&item.sig, text(&item.attrs))],
+        Item::Impl(item) if item.trait_.is_none() => {
+            let functions = item.items.iter().filter_map(|item| match item {
+                ImplItem::Fn(item) if is_pub(&item.vis) => Some((&item.sig, text(&item.attrs))),
+                _ => None,
+            });
+            functions.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The type that a function gives, without its path and parameters.
+fn given(signature: &syn::Signature) -> Option<String> {
+    let syn::ReturnType::Type(_, given) = &signature.output else { return None };
+    let Type::Path(path) = &**given else { return None };
+    Some(path.path.segments.last()?.ident.to_string())
+}
+
+#[test]
+fn whatever_is_awaited_says_its_cancel_safety_and_whatever_can_fail_its_errors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = ["instrument", "watch"].map(|folder| sources(&root.join(folder))).concat();
+    let read: Vec<_> = files.iter().map(|path| (path, read(&fs::read_to_string(path).unwrap()).0)).collect();
+    let is_future = |item: &ItemImpl| {
+        let (_, path, _) = item.trait_.as_ref()?;
+        let name = |path: &syn::Path| Some(path.segments.last()?.ident.to_string());
+        let Type::Path(own) = &*item.self_ty else { return None };
+        (name(path)? == "Future").then(|| name(&own.path)).flatten()
+    };
+    let futures: HashSet<String> = read
+        .iter()
+        .flat_map(|(_, items)| items)
+        .filter_map(|item| if let Item::Impl(item) = item { is_future(item) } else { None })
+        .collect();
+    assert!(futures.contains("Timed") && futures.contains("Carried"), "{futures:?}");
+    let mut missing = Vec::new();
+    let mut awaited = 0;
+    for (path, items) in &read {
+        for (signature, text) in items.iter().flat_map(documented) {
+            let gives = given(signature);
+            let is_awaited = signature.asyncness.is_some() || gives.as_ref().is_some_and(|given| futures.contains(given));
+            awaited += u32::from(is_awaited);
+            let place = format!("{}: {}", path.display(), signature.ident);
+            if is_awaited && !text.contains("ancel safety") {
+                missing.push(format!("{place}: no cancel safety"));
+            }
+            if !is_awaited && gives.as_deref() == Some("Result") && !text.contains("# Errors") && !text.contains("untouched") {
+                missing.push(format!("{place}: no errors"));
+            }
+        }
+    }
+    assert!(awaited >= 15, "{awaited} functions are awaited");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 #[test]
