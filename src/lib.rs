@@ -10,6 +10,7 @@ pub use instrument::context::Context;
 pub use instrument::ending::Ending;
 pub use instrument::gate::{Gate, GatedHop, Held, Permit, Shed};
 pub use instrument::hop::{Hop, OpenHop};
+pub use instrument::propagate::Remote;
 pub use instrument::startup::{FirstCall, OpenPhase, Startup, StartupPhase};
 pub use model::{Kind, Outcome, Phase};
 pub use watch::{BuildError, Builder, Hopwatch, NoRuntime, RunError, Scope, Telemetry, setup};

@@ -58,6 +58,11 @@ pub(crate) struct Expired {
     pub(crate) judgement: Judgement,
 }
 
+/// What an error about a deadline has as its source, so that the run around knows it for a timeout.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the deadline passed")]
+pub(crate) struct DeadlinePassed;
+
 /// Why a run gave no output.
 #[derive(Clone, Debug)]
 pub(crate) enum Unfinished {

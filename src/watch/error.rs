@@ -2,8 +2,11 @@
 
 use crate::attribution::exceeded;
 use crate::export::report::{self, Report, Style};
-use crate::instrument::run::{Expired, Unfinished};
+use crate::instrument::ending::Ending;
+use crate::instrument::failure;
+use crate::instrument::run::{DeadlinePassed, Expired, Unfinished};
 use crate::model::{Losses, Run, Verdict};
+use std::any::Any;
 use std::fmt;
 
 /// A run that did not come to its output.
@@ -89,4 +92,14 @@ impl fmt::Debug for RunError {
     }
 }
 
-impl std::error::Error for RunError {}
+impl std::error::Error for RunError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.is_deadline().then_some(&DeadlinePassed)
+    }
+}
+
+/// How a run ended that gave this result; the deadline of one inside it is a timeout.
+pub(super) fn of_result<T, E: 'static>(result: &Result<T, E>) -> Ending {
+    let inner = result.as_ref().err().and_then(|error| (error as &dyn Any).downcast_ref::<RunError>());
+    if inner.is_some_and(RunError::is_deadline) { Ending::cut() } else { failure::of_result(result) }
+}

@@ -28,7 +28,6 @@ use crate::export::report::{self, OpenReport, Report};
 #[cfg(feature = "prometheus")]
 use crate::export::serve::Server;
 use crate::instrument::ending::Ending;
-use crate::instrument::failure;
 use crate::instrument::hop::Hop;
 use crate::instrument::propagate::Remote;
 use crate::instrument::recorder::Recorder;
@@ -119,7 +118,7 @@ impl Hopwatch {
         E: From<RunError> + 'static,
     {
         let start = RunStart { deadline: Some(deadline), ..RunStart::new(name) };
-        match Scoped::new(&self.inner.recorder, start, work, failure::of_result).await {
+        match Scoped::new(&self.inner.recorder, start, work, error::of_result).await {
             Ok(output) => output,
             Err(unfinished) => Err(RunError::new(unfinished, || self.losses()).into()),
         }

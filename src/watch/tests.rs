@@ -292,3 +292,22 @@ async fn the_error_knows_what_is_normal() {
     let error = watch.run("support", Duration::from_secs(10), slow).await.unwrap_err();
     assert_eq!(error.to_string(), "10 s exceeded: 7.9 s in retrieval/qdrant (wait), normally 0.3 s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_fails_by_the_deadline_of_another_is_a_timeout() {
+    let watch = watch();
+    let inner = || {
+        watch.run("inner", Duration::from_secs(1), async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Ok::<(), RunError>(())
+        })
+    };
+    watch.run("plain", Duration::from_secs(10), inner()).await.unwrap_err();
+    let boxed = async { Ok::<(), Box<dyn std::error::Error + Send + Sync>>(inner().await?) };
+    watch.run("boxed", Duration::from_secs(10), boxed).await.unwrap_err();
+    let report = watch.report();
+    for name in ["plain", "boxed"] {
+        let run = report.runs.iter().find(|run| run.name == name).unwrap();
+        assert_eq!(run.outcome, Outcome::Timeout, "{name}");
+    }
+}

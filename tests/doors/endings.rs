@@ -207,7 +207,7 @@ pub(crate) fn names(hop: &HopReport) -> Vec<Phase> {
 }
 
 /// The last one, whatever held the caller up meanwhile on a busy machine.
-fn last_phase(hop: &HopReport) -> Option<Phase> {
+pub(crate) fn last_phase(hop: &HopReport) -> Option<Phase> {
     names(hop).into_iter().rfind(|phase| !phase.is_callers())
 }
 

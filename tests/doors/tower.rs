@@ -223,8 +223,9 @@ async fn the_wait_for_a_stream_slot_is_told_apart_where_the_body_tells_it() {
     .await;
     let mut pools: Vec<f64> = told[1..].iter().map(|hop| hop.phases.pool.unwrap_or_default()).collect();
     pools.sort_by(f64::total_cmp);
-    assert!(pools[0] < 150.0 && pools[1] >= 190.0, "{pools:?}: {told:#?}");
-    assert!(told.iter().all(|hop| hop.phases.wait.is_some_and(|wait| (190.0..2_000.0).contains(&wait))), "{told:#?}");
+    // The slot of the one was free again once the other had its answer.
+    assert!(pools[1] - pools[0] >= 190.0, "{pools:?}: {told:#?}");
+    assert!(told.iter().all(|hop| hop.phases.wait.is_some_and(|wait| wait >= 190.0)), "{told:#?}");
     assert!(told.iter().all(|hop| (hop.bytes.sent, hop.bytes.received) == (8, 8)), "{told:#?}");
 }
 

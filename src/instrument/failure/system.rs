@@ -1,6 +1,7 @@
 //! The system's errors, and tokio's timer.
 
 use super::judge::{Code, Evidence, Judged, OTHER, Place};
+use crate::instrument::run::DeadlinePassed;
 use crate::model::Outcome;
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -10,7 +11,7 @@ const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
 pub(super) fn see(error: &(dyn Error + 'static), evidence: &mut Evidence) {
-    if error.is::<tokio::time::error::Elapsed>() {
+    if error.is::<tokio::time::error::Elapsed>() || error.is::<DeadlinePassed>() {
         evidence.timer = true;
     }
     let Some(io) = error.downcast_ref::<io::Error>() else { return };
