@@ -45,17 +45,20 @@ impl Hop {
         Timed { future, classify: Some(classify), state: State::Idle(self.ticket()) }
     }
 
-    /// Times a closure on this thread.
+    /// Times a closure on this thread. Whatever it gives is `ok`; a panic is an `error` and goes on. Cost: as [`time`](Self::time).
     pub fn time_blocking<T>(&self, work: impl FnOnce() -> T) -> T {
         self.classify_blocking(work, |_| Ending::ok())
     }
 
-    /// Times a closure that gives a `Result`; see [`try_time`](Self::try_time).
+    /// Times a closure that gives a `Result`, classified as by [`try_time`](Self::try_time).
+    ///
+    /// # Errors
+    /// Those of the closure, untouched.
     pub fn try_time_blocking<T, E: 'static>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.classify_blocking(work, failure::of_result)
     }
 
-    /// Times a closure whose ending you tell.
+    /// Times a closure whose ending you tell. A classifier that panics leaves the call `error`.
     pub fn classify_blocking<T>(&self, work: impl FnOnce() -> T, classify: impl FnOnce(&T) -> Ending) -> T {
         let mut open = self.start();
         let output = open.work_in(work);

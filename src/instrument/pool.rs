@@ -96,7 +96,7 @@ pin_project! {
 impl<F, J> Checkout<F, J> {
     /// Says what an error of the pool means: [`Ending::timed_out`] when it gave up waiting. `None` leaves it to its chain of sources.
     ///
-    /// A closure that panics is the pool panicking.
+    /// A closure that panics is the pool panicking. Cancel safety: that of the pool's future.
     pub fn failing<C, E, N>(self, failing: N) -> Checkout<F, N>
     where
         F: Future<Output = Result<C, E>>,

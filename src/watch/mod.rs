@@ -129,7 +129,11 @@ impl Hopwatch {
         Scope { watch: self.clone(), start: RunStart::new(name) }
     }
 
-    /// The report: the last 256 runs with their verdicts, those under way, findings, every dependency, and what was lost.
+    /// The report: the last 256 runs with their verdicts, those under way, findings, every dependency, and what was lost. For people, see
+    /// [`report::text`].
+    ///
+    /// For somebody who looks, not for a hot path: it goes through all that is kept, some milliseconds when that is much, and blocks
+    /// its thread for it. Nothing that is timed waits for it.
     #[must_use]
     pub fn report(&self) -> Report {
         let sinks = self.inner.drainer.drained();
@@ -146,7 +150,7 @@ impl Hopwatch {
         report
     }
 
-    /// Hands what ended to metrics and exports now. Waits for the drain, not for the network.
+    /// Hands what ended to metrics and exports now, which happens by itself every 100 ms. Blocks its thread for the drain, not for the network.
     pub fn flush(&self) {
         drop(self.inner.drainer.drained());
     }
@@ -168,7 +172,7 @@ impl Hopwatch {
         report::open(now, &open, |span| history.usual(span))
     }
 
-    /// What was counted: `started = recorded + open + dropped`, at any instant.
+    /// What was counted: `started = recorded + open + dropped`, at any instant. Takes each log's lock for a moment.
     #[must_use]
     pub fn losses(&self) -> Losses {
         self.inner.recorder.losses()

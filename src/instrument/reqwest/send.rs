@@ -42,7 +42,7 @@ impl Hop {
         Sending::new(self.clone(), client, request)
     }
 
-    /// Executes a request that was built already; otherwise as [`send`](Self::send).
+    /// Executes a request that was built already; otherwise, cancel safety and cost included, as [`send`](Self::send).
     pub fn execute(&self, client: &Client, request: Request) -> Sending {
         Sending::new(self.clone(), client.clone(), Ok(request))
     }
