@@ -3,6 +3,8 @@
 #![doc = include_str!("guide/slow.md")]
 #![doc = include_str!("guide/features.md")]
 #![doc = include_str!("guide/limits.md")]
+// Each door and each export uses its part of what all share: with some of them left out, parts of it have no user.
+#![cfg_attr(not(feature = "full"), allow(dead_code, reason = "the parts of features that are off"))]
 // The floors (who may import whom) are told and kept by tests/architecture.rs.
 
 pub use instrument::attempt::{Attempt, Attempts, OpenAttempt};

@@ -9,7 +9,9 @@ use crate::export::prometheus::Prometheus;
 #[cfg(feature = "otlp")]
 use crate::instrument::context::trace_of;
 use crate::instrument::recorder::{Belongs, EndedRun, Record, Recorder, run_of};
-use crate::model::{Kind, Losses, Nanos, Run, Span};
+#[cfg(feature = "otlp")]
+use crate::model::Run;
+use crate::model::{Kind, Losses, Nanos, Span};
 use std::time::Duration;
 
 /// How often gauges are set: what is open is looked through for it.
