@@ -1,4 +1,18 @@
 //! The library's doors: what wraps the clients that a service already has.
+//!
+//! | to time | take |
+//! |---|---|
+//! | any future or closure, or a stretch of code by hand | [`hop`], [`future`] |
+//! | a stream, or a future that gives one | [`stream`] |
+//! | a `reqwest` client, whole or by its requests | `reqwest` (feature) |
+//! | a `tower` client or server; gRPC too | `tower` (feature) |
+//! | the wait at a concurrency limit | [`gate`] |
+//! | tries and the time between them | [`attempt`] |
+//! | a connection from a pool, told from its query | [`pool`] |
+//! | what happens before the service is ready | [`startup`] |
+//!
+//! Work belongs to what is around it ([`context`]); how it ended is an [`ending`], which [`failure`] reads out of errors; [`propagate`]
+//! takes trace context in and out. Each door is used alone, and knows no other.
 
 pub mod attempt;
 pub mod context;

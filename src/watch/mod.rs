@@ -132,8 +132,8 @@ impl Hopwatch {
     /// The report: the last 256 runs with their verdicts, those under way, findings, every dependency, and what was lost. For people, see
     /// [`report::text`].
     ///
-    /// For somebody who looks, not for a hot path: it goes through all that is kept, some milliseconds when that is much, and blocks
-    /// its thread for it. Nothing that is timed waits for it.
+    /// For somebody who looks, not for a hot path: it goes through all that is kept, and blocks its thread for it. Nothing that is
+    /// timed waits for it.
     #[must_use]
     pub fn report(&self) -> Report {
         let sinks = self.inner.drainer.drained();
