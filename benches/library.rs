@@ -47,8 +47,18 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const CASES: [&str; 7] =
-    ["bare", "hop", "hop pending once", "hop in a run", "otel span", "otel span and hop", "hop on two threads"];
+const CASES: [&str; 10] = [
+    "bare",
+    "bare pending once",
+    "hop",
+    "hop and Prometheus",
+    "hop pending once",
+    "hop in a run",
+    "hop on two threads",
+    "fastrace",
+    "otel span",
+    "otel span and hop",
+];
 
 /// Keeps spans from piling up, as an exporter does.
 #[derive(Debug)]

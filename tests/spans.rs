@@ -104,3 +104,22 @@ fn the_phases_of_a_call_are_told() {
     }
     assert_eq!(attribute(span, "hopwatch.phase.tls_ms"), None);
 }
+
+#[test]
+fn a_phase_that_a_plain_span_has_no_field_for_is_told_too() {
+    let watch = Hopwatch::builder().build().unwrap();
+    let (hop, gate) = (watch.hop(Kind::Http, "search"), watch.gate("model", 1));
+    let spans = exported(async {
+        let permit = gate.acquire().await;
+        let gated = hop.gated(&gate);
+        let call = gated.time(std::future::ready(()));
+        let back = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            drop(permit);
+        };
+        tokio::join!(call, back);
+    });
+    let span = named(&spans, "search");
+    let waited = attribute(span, "hopwatch.phase.gate_ms");
+    assert!(matches!(waited, Some(Value::F64(time)) if time >= 29.0), "{span:?}");
+}

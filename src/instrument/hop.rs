@@ -3,7 +3,7 @@
 use super::context::{Attempting, Context, Place};
 use super::ending::Ending;
 use super::recorder::{Beginning, Key, Live, Log, Over, Record, Recorder, Room, Shared, Subject, SubjectId};
-use super::span;
+use super::span::{self, Fields};
 use super::stall::poll::{Long, Poll};
 use super::stall::{self, Blocked};
 use crate::model::{Call, Kind, Name, Nanos, Phase, Role};
@@ -63,7 +63,7 @@ impl Hop {
 
     /// Begins a call in a given phase.
     pub(crate) fn start_in(&self, phase: Phase) -> OpenHop {
-        let mut open = OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase);
+        let mut open = OpenHop::begin(Arc::clone(self.recorder.shard()), self.subject, phase, Fields::All);
         open.read = None;
         open
     }
@@ -71,7 +71,7 @@ impl Hop {
     /// Begins a call that began a moment ago.
     #[cfg(any(feature = "reqwest", feature = "tower"))]
     pub(crate) fn start_at(&self, phase: Phase, start: Nanos) -> OpenHop {
-        OpenHop::begin_at(Arc::clone(self.recorder.shard()), self.subject, phase, start)
+        OpenHop::begin_at(Arc::clone(self.recorder.shard()), self.subject, phase, start, Fields::All)
     }
 
     /// What a future needs to begin a call when it is first polled.
@@ -88,12 +88,13 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    /// Begins a call of which only its time will be known.
     pub(crate) fn begin(self) -> OpenHop {
-        self.begin_in(Phase::Wait)
+        OpenHop::begin(self.shard, self.subject, Phase::Wait, Fields::Few)
     }
 
     pub(crate) fn begin_in(self, phase: Phase) -> OpenHop {
-        OpenHop::begin(self.shard, self.subject, phase)
+        OpenHop::begin(self.shard, self.subject, phase, Fields::All)
     }
 }
 
@@ -114,14 +115,14 @@ pub struct OpenHop {
 }
 
 impl OpenHop {
-    pub(crate) fn begin(shard: Arc<Log>, subject: SubjectId, phase: Phase) -> Self {
+    fn begin(shard: Arc<Log>, subject: SubjectId, phase: Phase, fields: Fields) -> Self {
         let start = shard.shared.clock.now();
-        Self::begin_at(shard, subject, phase, start)
+        Self::begin_at(shard, subject, phase, start, fields)
     }
 
-    pub(crate) fn begin_at(shard: Arc<Log>, subject: SubjectId, phase: Phase, start: Nanos) -> Self {
+    fn begin_at(shard: Arc<Log>, subject: SubjectId, phase: Phase, start: Nanos, fields: Fields) -> Self {
         Context::with_current(|around| {
-            let span = span::of_hop(|| shard.shared.named(subject));
+            let span = span::of_hop(fields, || shard.shared.named(subject));
             if let Some((place, attempt)) = join(around, &shard.shared, subject, start) {
                 return Self {
                     context: Context::of(place, around),

@@ -222,7 +222,8 @@ where
         let this = self.project();
         let (mut stream, classify, size) = (this.stream, this.classify, *this.size);
         if let State::Idle(ticket) = this.state {
-            *this.state = ticket.take().map_or(State::Done, |ticket| State::Streaming(Streaming::new(ticket.begin(), None)));
+            *this.state =
+                ticket.take().map_or(State::Done, |ticket| State::Streaming(Streaming::new(ticket.begin_in(Phase::Wait), None)));
         }
         let State::Streaming(call) = this.state else { return stream.poll_next(cx) };
         // Closures of the caller run inside, so that their panics are those of the call.
@@ -300,7 +301,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let OpeningState::Idle(ticket) = this.state {
-            *this.state = ticket.take().map_or(OpeningState::Done, |ticket| OpeningState::Open(ticket.begin()));
+            *this.state = ticket.take().map_or(OpeningState::Done, |ticket| OpeningState::Open(ticket.begin_in(Phase::Wait)));
         }
         let output = match this.state {
             OpeningState::Open(open) => ready!(open.poll_in(|| this.future.poll(cx))),
