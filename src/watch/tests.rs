@@ -311,3 +311,45 @@ async fn a_run_that_fails_by_the_deadline_of_another_is_a_timeout() {
         assert_eq!(run.outcome, Outcome::Timeout, "{name}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nested_runs_may_end_in_any_order() {
+    let watch = watch();
+    let hop = watch.hop(Kind::Tool, "lookup");
+    let run = |name: &'static str, millis| {
+        let (scope, hop) = (watch.scope(name), hop.operation(name));
+        Context::current().carry(async move { scope.run(hop.time(tokio::time::sleep(Duration::from_millis(millis)))).await })
+    };
+    let late = watch.scope("outer").run(async {
+        let (first, second, late) = (run("first", 30), run("second", 10), tokio::spawn(run("late", 50)));
+        let (first, second) = tokio::join!(first, second);
+        first.unwrap();
+        second.unwrap();
+        Some(late)
+    });
+    let late = late.await.unwrap().unwrap();
+    late.await.unwrap().unwrap();
+    let report = watch.report();
+    let hops = |name: &str| report.runs.iter().find(|run| run.name == name).map(|run| run.hops.len());
+    assert_eq!([hops("first"), hops("second"), hops("late"), hops("outer")], [Some(1), Some(1), Some(1), Some(3)]);
+    assert_eq!((report.losses.started, report.losses.recorded, report.losses.open), (3, 3, 0));
+}
+
+#[tokio::test]
+async fn a_closure_of_the_user_s_that_panics_ends_its_call_once() {
+    let watch = watch();
+    let hop = watch.hop(Kind::Tool, "lookup");
+    let judged = tokio::spawn({
+        let hop = hop.clone();
+        async move { hop.classify(std::future::ready(()), |()| -> Ending { panic!("the user's own") }).await }
+    });
+    assert!(judged.await.unwrap_err().is_panic());
+    let blocking = hop.clone();
+    let worked = std::thread::spawn(move || blocking.time_blocking(|| -> () { panic!("the user's own") }));
+    worked.join().unwrap_err();
+    assert_eq!(watch.report().dependencies[0].outcomes, [(Outcome::Error, 2)].into());
+    assert_eq!((watch.losses().started, watch.losses().recorded), (2, 2));
+    // The handle goes on as before.
+    assert_eq!(hop.time(async { 7 }).await, 7);
+    assert_eq!(watch.report().dependencies[0].calls, 3);
+}

@@ -9,6 +9,8 @@
 mod support;
 
 #[cfg(test)]
+mod library;
+#[cfg(test)]
 mod parts;
 #[cfg(test)]
 mod run;
