@@ -416,10 +416,14 @@ pub(crate) fn end_tried(log: &Log, key: Key, over: Over) {
 }
 
 fn end_record(log: &Log, key: Key, end: Nanos, ending: Ending, call: Option<Box<Call>>) {
-    if log.end(key, end, ending, call) == Room::Little
+    let room = log.end(key, end, ending, call);
+    if room != Room::Enough
         && let Some(drain) = log.shared.drain()
     {
-        drain.try_drain();
+        match room {
+            Room::None => drain.try_drain(),
+            _ => drain.wake(),
+        }
     }
 }
 

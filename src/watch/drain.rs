@@ -34,28 +34,41 @@ impl Drainer {
         sinks
     }
 
-    /// Lets the thread see that the drain is gone.
-    pub(super) fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
+    /// Drains on the drain's own thread, unless somebody else is at it.
+    fn tick(&self) {
+        if let Some(mut sinks) = self.free() {
+            sinks.feed(&self.recorder, false);
+        }
+    }
+
+    fn free(&self) -> Option<MutexGuard<'_, Sinks>> {
+        match self.sinks.try_lock() {
+            Ok(sinks) => Some(sinks),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 }
 
 impl Drain for Drainer {
-    fn try_drain(&self) {
-        match self.sinks.try_lock() {
-            Ok(mut sinks) => sinks.feed(&self.recorder, false),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().feed(&self.recorder, false),
-            Err(TryLockError::WouldBlock) => {}
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
         }
+    }
+
+    fn try_drain(&self) {
+        if let Some(mut sinks) = self.free() {
+            sinks.take_over(&self.recorder);
+        }
+        self.wake();
     }
 }
 
 /// Drains until the drain is gone.
 fn follow(drainer: &Weak<Drainer>) {
     while let Some(drainer) = drainer.upgrade() {
-        drainer.try_drain();
+        drainer.tick();
         drop(drainer);
         std::thread::park_timeout(TICK);
     }

@@ -30,7 +30,7 @@ use crate::export::serve::Server;
 use crate::instrument::ending::Ending;
 use crate::instrument::hop::Hop;
 use crate::instrument::propagate::Remote;
-use crate::instrument::recorder::Recorder;
+use crate::instrument::recorder::{Drain, Recorder};
 use crate::instrument::run::{RunStart, Scoped};
 use crate::model::{Kind, Losses, Run};
 use drain::Drainer;

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// How often gauges are set: what is open is looked through for it.
 const GAUGES: Nanos = 1_000_000_000;
 
+/// Most records that are left to the drain's thread; with more, the thread of the service deals with them.
+const LEFT_MAX: usize = 16_384;
+
 /// What ended hops and runs are handed to. One thread at a time.
 #[derive(Debug)]
 pub(super) struct Sinks {
@@ -28,6 +31,8 @@ pub(super) struct Sinks {
     #[cfg(feature = "prometheus")]
     pub(super) prometheus: Option<Prometheus>,
     spare: Vec<Record>,
+    /// Records that a thread of the service took over and did not deal with.
+    left: Vec<Record>,
     /// When the gauges were set.
     gauges: Nanos,
 }
@@ -42,6 +47,7 @@ impl Sinks {
             #[cfg(feature = "prometheus")]
             prometheus: None,
             spare: Vec::new(),
+            left: Vec::new(),
             gauges: 0,
         }
     }
@@ -55,13 +61,11 @@ impl Sinks {
     pub(super) fn feed(&mut self, recorder: &Recorder, all: bool) {
         let now = recorder.clock().now();
         self.metrics.refresh();
+        for record in std::mem::take(&mut self.left) {
+            self.take(recorder, &record, Belongs::Loose, now);
+        }
         let mut spare = std::mem::take(&mut self.spare);
-        let ended = recorder.drain(&mut spare, &mut |record, belongs| {
-            if record.is_hop {
-                self.store.count(recorder, &mut self.metrics, record, now);
-            }
-            self.export(recorder, record, belongs, now);
-        });
+        let ended = recorder.drain(&mut spare, &mut |record, belongs| self.take(recorder, record, belongs, now));
         self.spare = spare;
         if !ended.is_empty() {
             let losses = recorder.losses();
@@ -77,6 +81,40 @@ impl Sinks {
                 prometheus.upkeep();
             }
         }
+    }
+
+    /// Takes what ended in the logs of threads, on a thread of the service: counts what is quickly counted, and leaves the rest to the
+    /// drain's own thread.
+    pub(super) fn take_over(&mut self, recorder: &Recorder) {
+        let now = recorder.clock().now();
+        self.metrics.refresh();
+        let mut spare = std::mem::take(&mut self.spare);
+        recorder.drain_threads(&mut spare, &mut |record, belongs| {
+            if (record.is_brief() && !self.exports()) || self.left.len() >= LEFT_MAX {
+                self.take(recorder, record, belongs, now);
+            } else {
+                self.left.push(record.clone());
+            }
+        });
+        self.spare = spare;
+    }
+
+    /// One ended record.
+    fn take(&mut self, recorder: &Recorder, record: &Record, belongs: Belongs, now: Nanos) {
+        if record.is_hop {
+            self.store.count(recorder, &mut self.metrics, record, now);
+        }
+        self.export(recorder, record, belongs, now);
+    }
+
+    #[cfg(feature = "otlp")]
+    fn exports(&self) -> bool {
+        self.exporter.is_some()
+    }
+
+    #[cfg(not(feature = "otlp"))]
+    fn exports(&self) -> bool {
+        false
     }
 
     fn set_gauges(&mut self, recorder: &Recorder, now: Nanos) {

@@ -353,3 +353,23 @@ async fn a_closure_of_the_user_s_that_panics_ends_its_call_once() {
     assert_eq!(hop.time(async { 7 }).await, 7);
     assert_eq!(watch.report().dependencies[0].calls, 3);
 }
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn a_burst_is_counted_whoever_takes_it_out_of_the_logs() {
+    let watch = Hopwatch::builder().own_metrics().build().unwrap();
+    let hop = watch.hop(Kind::Tool, "lookup");
+    for nth in 0..60_000 {
+        let mut open = hop.start();
+        if nth % 7 == 0 {
+            open.phase(Phase::Stream);
+        }
+        open.end(Ending::ok());
+    }
+    let report = watch.report();
+    let losses = watch.losses();
+    assert_eq!(report.dependencies[0].calls, losses.recorded);
+    assert_eq!(losses.recorded + losses.dropped.values().sum::<u64>(), 60_000);
+    let counted = format!("hopwatch_hop_duration_seconds_count{{kind=\"tool\",dependency=\"lookup\"}} {}", losses.recorded);
+    assert!(watch.metrics().unwrap().lines().any(|line| line == counted), "{counted}");
+}

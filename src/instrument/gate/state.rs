@@ -172,7 +172,7 @@ impl Inner {
 
     fn drain_if(&self, soon: bool) {
         if soon && let Some(drain) = self.shared.drain() {
-            drain.try_drain();
+            drain.wake();
         }
     }
 }

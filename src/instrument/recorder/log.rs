@@ -12,9 +12,11 @@ use slab::Slab;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ended records in the log of a thread at which the thread drains by itself: few, so that they stay in the processor's cache.
+/// Ended records in the log of a thread at which the drain is woken: few, so that they stay in the processor's cache.
 const SHARD_SOON: usize = 1_024;
-/// Most ended records that a log of a thread holds while another thread is draining.
+/// Ended records at which the thread drains by itself, since the drain's own thread does not keep up.
+const SHARD_LATE: usize = 8_192;
+/// Most ended records that a log of a thread holds.
 const SHARD_MAX: usize = 16_384;
 /// Most open records of a thread's log.
 const OPEN_MAX: usize = 100_000;
@@ -111,8 +113,10 @@ pub(crate) enum Belongs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     Enough,
-    /// The drain should come by now.
+    /// The drain should come by soon.
     Little,
+    /// The drain should come by now.
+    None,
 }
 
 impl Counts {
@@ -214,11 +218,16 @@ impl Log {
         let most = if self.run.is_some() { RUN_MAX } else { SHARD_MAX };
         if state.ended.len() >= most {
             state.counts.buffer_full += u64::from(record.is_hop);
-            return Room::Little;
+            return Room::None;
         }
         state.counts.recorded += u64::from(record.is_hop);
         state.ended.push(record);
-        if self.run.is_none() && state.ended.len() >= SHARD_SOON { Room::Little } else { Room::Enough }
+        match state.ended.len() {
+            _ if self.run.is_some() => Room::Enough,
+            ended if ended >= SHARD_LATE => Room::None,
+            ended if ended >= SHARD_SOON => Room::Little,
+            _ => Room::Enough,
+        }
     }
 
     /// The caller was blocked, `by_poll` of its own work or by something else. Told twice, it is kept once.

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most runs that are live at once and judged; beyond, hops are recorded outside a run.
 const RUNS_MAX: usize = 100_000;
-/// Ended runs at which the thread that ends one drains by itself.
+/// Ended runs at which the drain is woken.
 const ENDED_SOON: usize = 1_000;
 /// Most ended runs that wait for the drain.
 const ENDED_MAX: usize = 10_000;
@@ -129,18 +129,23 @@ impl Recorder {
         let soon = runs.ended.len() >= ENDED_SOON;
         drop(runs);
         if soon && let Some(drain) = self.shared.drain() {
-            drain.try_drain();
+            drain.wake();
         }
     }
 
-    /// Takes what ended since the last time: each record, and each run. Of one drain at a time.
-    pub(crate) fn drain(&self, spare: &mut Vec<Record>, each: &mut dyn FnMut(&Record, Belongs)) -> Vec<EndedRun> {
+    /// Takes what ended in the logs of threads since the last time. Of one drain at a time.
+    pub(crate) fn drain_threads(&self, spare: &mut Vec<Record>, each: &mut dyn FnMut(&Record, Belongs)) {
         for shard in &self.shards {
             let mut taken = shard.take(std::mem::take(spare));
             taken.iter().for_each(|record| each(record, Belongs::Loose));
             taken.clear();
             *spare = taken;
         }
+    }
+
+    /// Takes what ended since the last time: each record, and each run. Of one drain at a time.
+    pub(crate) fn drain(&self, spare: &mut Vec<Record>, each: &mut dyn FnMut(&Record, Belongs)) -> Vec<EndedRun> {
+        self.drain_threads(spare, each);
         let (logs, ended) = {
             let mut runs = self.runs();
             (runs.logs.clone(), std::mem::take(&mut runs.ended))

@@ -17,7 +17,10 @@ const OTHER: &str = "other";
 
 /// What takes ended records out of the logs.
 pub(crate) trait Drain: Send + Sync {
-    /// Takes what ended, on this thread, unless another is at it. Never waits.
+    /// Come by soon. Never waits.
+    fn wake(&self);
+    /// Takes what ended in the logs of threads, on this thread, unless another is at it, and leaves to the drain's thread what takes long.
+    /// Never waits.
     fn try_drain(&self);
 }
 
