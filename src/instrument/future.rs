@@ -17,7 +17,7 @@ impl Hop {
     ///
     /// Dropped before its output, the call is `cancelled`; panicking, it is an `error`. The output is passed on untouched.
     ///
-    /// Cancel safety: that of the future. Cost: about 150 ns per call, and a clock read for each further poll.
+    /// Cancel safety: that of the future. Cost: about 190 ns per call, and some 70 ns for each further poll; no allocation.
     pub fn time<F: Future>(&self, future: F) -> Timed<F, Classify<F::Output>> {
         self.classify(future, |_| Ending::ok())
     }
