@@ -17,6 +17,7 @@ mod h2;
 mod mounted;
 #[cfg(test)]
 mod phases;
+mod pools;
 #[cfg(test)]
 mod ready;
 #[cfg(test)]
