@@ -6,7 +6,7 @@
 use super::ending::Ending;
 use super::propagate::Remote;
 use super::recorder::Subject;
-use crate::model::{Call, Kind, Outcome, Phase, TraceId, millis};
+use crate::model::{Call, Kind, Outcome, Phase, TraceId, attributes, millis};
 use tracing::field::Empty;
 
 /// Which fields the span of a hop has. With many of them `tracing-opentelemetry` asks for more than a kilobyte at once, which the
@@ -64,25 +64,6 @@ pub(crate) fn of_hop(fields: Fields, subject: impl FnOnce() -> std::sync::Arc<Su
             hopwatch.phase.backoff_ms = Empty,
             hopwatch.phase.self_ms = Empty,
         ),
-    }
-}
-
-/// The field of a phase, as [`of_hop`] declares it.
-const fn field(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Gate => "hopwatch.phase.gate_ms",
-        Phase::Pool => "hopwatch.phase.pool_ms",
-        Phase::Dns => "hopwatch.phase.dns_ms",
-        Phase::Connect => "hopwatch.phase.connect_ms",
-        Phase::Proxy => "hopwatch.phase.proxy_ms",
-        Phase::Tls => "hopwatch.phase.tls_ms",
-        Phase::Send => "hopwatch.phase.send_ms",
-        Phase::Wait => "hopwatch.phase.wait_ms",
-        Phase::FirstToken => "hopwatch.phase.first_token_ms",
-        Phase::Stream => "hopwatch.phase.stream_ms",
-        Phase::Backoff => "hopwatch.phase.backoff_ms",
-        Phase::Stall => "hopwatch.phase.stall_ms",
-        Phase::Own => "hopwatch.phase.self_ms",
     }
 }
 
@@ -165,7 +146,7 @@ fn undeclared(_: &tracing::Span, _: &'static str, _: AnyValue) {}
 pub(crate) fn tell(span: &tracing::Span, call: &Call) {
     for &phase in Phase::ALL {
         if let Some(time) = call.timeline.total(phase) {
-            record(span, field(phase), millis(time));
+            record(span, attributes::phase_ms(phase), millis(time));
         }
     }
     if let Some(model) = &call.model {
