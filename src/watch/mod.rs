@@ -144,10 +144,8 @@ impl Hopwatch {
         let live: Vec<_> = recorder.live_runs(now).into_iter().map(judged).collect();
         let runs: Vec<_> = sinks.store.runs.iter().chain(&live).map(|(judgement, run)| (run, judgement)).collect();
         let only: Vec<&Run> = runs.iter().map(|(run, _)| *run).collect();
-        let mut report = report::report("library", now, &runs, &findings(&only), &losses, Vec::new());
-        report.dependencies =
-            sinks.store.dependencies().into_iter().map(|known| known.stats.report(known.kind, &known.name)).collect();
-        report
+        let counted = sinks.store.dependencies().into_iter().map(|known| known.stats.report(known.kind, &known.name)).collect();
+        report::report_with("library", now, &runs, &findings(&only), counted, &losses, Vec::new())
     }
 
     /// Hands what ended to metrics and exports now, which happens by itself every 100 ms. Blocks its thread for the drain, not for the network.

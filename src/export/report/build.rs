@@ -24,6 +24,21 @@ pub fn report(
     losses: &Losses,
     notes: Vec<String>,
 ) -> Report {
+    let dependencies = dependencies(runs.iter().map(|(run, _)| *run));
+    report_with(source, generated_at, runs, findings, dependencies, losses, notes)
+}
+
+/// The same, by one that counted the dependencies' calls itself: also those of no run, and of runs that it no longer keeps.
+#[must_use]
+pub fn report_with(
+    source: &str,
+    generated_at: Nanos,
+    runs: &[(&Run, &Judgement)],
+    findings: &[Finding],
+    dependencies: Vec<DependencyReport>,
+    losses: &Losses,
+    notes: Vec<String>,
+) -> Report {
     Report {
         schema: SCHEMA.to_owned(),
         hopwatch: env!("CARGO_PKG_VERSION").to_owned(),
@@ -31,7 +46,7 @@ pub fn report(
         source: source.to_owned(),
         runs: runs.iter().map(|(run, judgement)| run_report(run, judgement)).collect(),
         findings: findings.iter().map(finding_report).collect(),
-        dependencies: dependencies(runs.iter().map(|(run, _)| *run)),
+        dependencies,
         losses: loss_report(losses),
         notes,
     }

@@ -10,7 +10,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
-pub use build::report;
+pub use build::{report, report_with};
 pub use open::{OPEN_SCHEMA, OpenHopReport, OpenReport, open, open_text};
 pub use stats::DependencyStats;
 pub use terminal::{Style, open_hops, text};
