@@ -27,6 +27,8 @@ pub mod watch;
 pub mod agent;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+mod hops;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod observe;
 #[cfg(all(feature = "cli", target_os = "linux"))]
