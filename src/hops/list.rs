@@ -55,7 +55,6 @@ impl Default for Hops {
 
 impl Hops {
     /// Hops of a source without an end.
-    #[expect(dead_code, reason = "for sources without an end")]
     pub(crate) fn endless() -> Self {
         Self { keeps_all: false, ..Self::default() }
     }
@@ -207,11 +206,14 @@ impl Hops {
         found
     }
 
-    /// A hop is under way again.
+    /// A hop is under way again: no other try is to take it.
     pub(crate) fn reopen(&mut self, place: Place) {
-        if let Some(hop) = self.list.get_mut(place) {
-            hop.continued = true;
-            self.continued += 1;
+        let Some(hop) = self.list.get_mut(place) else { return };
+        hop.continued = true;
+        self.continued += 1;
+        let key = (hop.caller, hop.span.dependency.clone().unwrap_or_default());
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            waiting.retain(|&waiting| waiting != place);
         }
     }
 

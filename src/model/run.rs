@@ -147,3 +147,16 @@ pub struct Losses {
     /// Observations that a full buffer did not take, by buffer: each may have belonged to any hop, and lowers confidence.
     pub missed: BTreeMap<&'static str, u64>,
 }
+
+/// What goes on at a source, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Hops that are over for good and were not told by a look before: each is told once.
+    pub ended: Vec<Span>,
+    /// Hops that are open, with their phases up to now.
+    pub open: Vec<Span>,
+    /// What was counted.
+    pub losses: Losses,
+    /// When.
+    pub now: Nanos,
+}

@@ -64,13 +64,23 @@ impl Timeline {
     /// The same time with `[from, to)` re-labelled as a stall wherever it lies inside this timeline.
     #[must_use]
     pub fn with_stall(&self, cause: StallCause, from: Nanos, to: Nanos) -> Self {
+        self.relabelled(Phase::Stall, Some(cause), from, to)
+    }
+
+    /// The same time with `[from, to)` in another phase wherever it lies inside this timeline.
+    #[must_use]
+    pub fn with(&self, phase: Phase, from: Nanos, to: Nanos) -> Self {
+        self.relabelled(phase, None, from, to)
+    }
+
+    fn relabelled(&self, phase: Phase, cause: Option<StallCause>, from: Nanos, to: Nanos) -> Self {
         let mut out = Self::new(self.start);
         for part in self.stretches() {
             let (lo, hi) = (from.clamp(part.start, part.end), to.clamp(part.start, part.end));
             let whole = Tile { phase: part.phase, end: part.end, cause: part.cause };
             if lo < hi {
                 out.extend(Tile { end: lo, ..whole });
-                out.push_stall(cause, hi);
+                out.extend(Tile { phase, end: hi, cause });
             }
             out.extend(whole);
         }

@@ -15,7 +15,7 @@ pub mod spawn;
 
 use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Nanos, Span, Stall};
 
-pub use follow::{Glimpse, Live, ObserveError, Observer, Options};
+pub use follow::{Glimpse, ObserveError, Observer, Options};
 pub use place::{Place, PlaceError};
 pub use spawn::{ResolveError, Sight, environment, examine, resolve};
 

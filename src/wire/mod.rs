@@ -6,11 +6,12 @@
 //!
 //! One folder or file a protocol: [`http1`] (heads, bodies, pairing of requests and answers), [`sse`] (server-sent events),
 //! [`usage`] (model, stream flag, tokens in JSON), [`encoding`] (compressed bodies), [`headers`] (the header fields
-//! that are facts), [`provider`] (what a known host and path mean). TLS records, PostgreSQL and HTTP/2 follow here, in the same shape.
+//! that are facts), [`provider`] (what a known host and path mean), [`peer`] (what a peer is called). TLS records, PostgreSQL and HTTP/2 follow here, in the same shape.
 
 pub mod encoding;
 pub mod headers;
 pub mod http1;
+pub mod peer;
 pub mod provider;
 pub mod sse;
 pub mod usage;

@@ -2,9 +2,9 @@
 
 use super::connection::Connection;
 use crate::model::naming::Named;
-use crate::model::{Kind, Naming, Peer, redact};
+use crate::model::{Naming, Peer};
 use crate::observer::layout::SOCKADDR_BYTES;
-use crate::wire::provider;
+use crate::wire::peer;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Reads an address with its port from a payload. `None` = too short, or not of the internet.
@@ -38,7 +38,7 @@ pub(super) struct Asked<'a> {
 pub(super) fn name(naming: &Naming, connection: &Connection, asked: Asked<'_>) -> Named {
     if connection.unix {
         let host = Some("unix");
-        return naming.name(&Peer { host, port: None, kind: hint(asked.path), ..Peer::default() });
+        return naming.name(&Peer { host, port: None, kind: peer::hint(asked.path), ..Peer::default() });
     }
     if let Some(host) = asked.host.filter(|_| asked.by_proxy) {
         let name = without_port(host);
@@ -72,17 +72,7 @@ pub(super) fn name_of_host(naming: &Naming, host: &str) -> Named {
 }
 
 fn one(naming: &Naming, host: Option<&str>, address: Option<IpAddr>, port: Option<u16>, tls: bool, path: Option<&str>) -> Named {
-    let shown = host.map(|host| redact::name(&host.to_ascii_lowercase()));
-    let provider = shown.as_deref().and_then(|host| provider::of_host(host, port));
-    let kind = hint(path).or(provider.filter(|_| path.is_none()).map(|_| Kind::Llm));
-    naming.name(&Peer { host: shown.as_deref(), address, port, tls, provider, kind })
-}
-
-fn hint(path: Option<&str>) -> Option<Kind> {
-    Some(match provider::hint(path?)? {
-        provider::Hint::Llm => Kind::Llm,
-        provider::Hint::Embedding => Kind::Embedding,
-    })
+    peer::name(naming, peer::Shown { host, address, port, tls, path })
 }
 
 fn without_port(host: &str) -> &str {

@@ -13,7 +13,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Chunk;
-#[cfg(any(feature = "reqwest", feature = "tower"))]
+#[cfg(feature = "cli")]
+pub(crate) use content::RequestContent;
+#[cfg(any(feature = "cli", feature = "reqwest", feature = "tower"))]
 pub(crate) use content::ResponseContent;
 
 /// Most requests of one connection that wait for their answers at once. Beyond it the client's bytes are only counted.

@@ -177,7 +177,7 @@ impl Connection {
         let connect = &*head.method == "CONNECT";
         let expects = head.fields.expect_continue;
         let bodyless = matches!(&*head.method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT");
-        let content = RequestContent::new(&head);
+        let content = RequestContent::new(&head.fields.message);
         let cut = head.cut;
         tell(Fact::RequestHead { exchange, at, head: Box::new(head) });
         let framing = match message.content_length {
