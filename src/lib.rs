@@ -28,7 +28,12 @@ pub mod agent;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
+#[cfg_attr(not(test), expect(dead_code, reason = "server and pool come on top"))]
+mod gateway;
+#[cfg(feature = "cli")]
 mod hops;
+#[cfg(all(unix, feature = "reqwest"))]
+mod lookup;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod observe;
 #[cfg(all(feature = "cli", target_os = "linux"))]

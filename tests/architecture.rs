@@ -11,12 +11,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("attribution", &["model"]),
     ("wire", &["model"]),
     ("hops", &["model"]),
-    ("instrument", &["model", "attribution", "wire"]),
+    ("lookup", &["model"]),
+    ("instrument", &["model", "attribution", "wire", "lookup"]),
     ("export", &["model", "attribution"]),
     ("watch", &["model", "attribution", "instrument", "export"]),
     ("observe", &["model", "wire", "hops", "observer"]),
-    ("agent", &["model", "attribution", "wire", "export", "observe"]),
-    ("cli", &["model", "attribution", "wire", "export", "observe", "agent"]),
+    ("gateway", &["model", "wire", "hops", "lookup"]),
+    ("agent", &["model", "attribution", "wire", "export", "observe", "gateway"]),
+    ("cli", &["model", "attribution", "wire", "export", "observe", "gateway", "agent"]),
     ("observer", &[]),
 ];
 

@@ -9,6 +9,7 @@
 pub mod attributes;
 pub mod clock;
 pub mod conventions;
+pub(crate) mod error_type;
 pub mod finding;
 pub mod gate;
 pub mod human;

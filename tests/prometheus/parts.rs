@@ -2,28 +2,19 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "../it/support/part.rs"]
+mod part;
+pub(crate) use part::part;
+
 /// Far above what anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A program of the system, or `None` after saying why the test is skipped. Where parts are required its absence fails the test.
-pub(crate) fn part(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(found) = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file()) {
-        return Some(found);
-    }
-    let required = std::env::var("HOPWATCH_REQUIRE_PARTS").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
-    assert!(!required, "`{name}` is not installed");
-    // Past the harness, which would keep back what a passing test prints.
-    drop(writeln!(io::stderr(), "skipped: `{name}` is not installed"));
-    None
-}
 
 /// Waits until there is an answer.
 #[track_caller]

@@ -1,7 +1,7 @@
 //! Errors of hyper and h2.
 
 use super::judge::{Evidence, Judged, Place};
-use crate::model::Outcome;
+use crate::model::{Outcome, error_type};
 use h2::Reason;
 use std::error::Error;
 
@@ -24,7 +24,7 @@ fn of_exchange(error: &hyper::Error) -> Judged {
         Judged::peer(Outcome::Error, "invalid_response")
     } else {
         // Closed before a whole answer, or before the request was even written.
-        Judged::peer(Outcome::Reset, "connection_closed")
+        Judged::peer(Outcome::Reset, error_type::CONNECTION_CLOSED)
     }
 }
 

@@ -1,11 +1,8 @@
 //! From what was seen along the sources of an error to what it means.
 
 use super::{Failure, system};
-use crate::model::{FailedBy, Outcome, Phase};
+use crate::model::{FailedBy, Outcome, Phase, error_type};
 use std::io::ErrorKind;
-
-/// The code of an error that nothing is known of, as OpenTelemetry spells it.
-pub(super) const OTHER: &str = "_OTHER";
 
 /// What was seen on the walk. The first of a kind counts: what lies nearer to the caller knows more of the call.
 #[derive(Debug, Default)]
@@ -107,7 +104,7 @@ impl Evidence {
             return judged;
         }
         if self.timer && !kernel {
-            return Judged::caller(Outcome::Timeout, "timeout");
+            return Judged::caller(Outcome::Timeout, error_type::TIMEOUT);
         }
         if let Some(judged) = self.http.filter(|judged| judged.failed_by == FailedBy::Caller) {
             return judged;
@@ -117,11 +114,11 @@ impl Evidence {
         }
         match (self.http.or(self.client), self.place) {
             (Some(judged), _) => judged,
-            (None, Place::Dns) => Judged::peer(Outcome::Dns, "name_resolution"),
-            (None, Place::Tcp | Place::Connecting | Place::Tunnel) => Judged::peer(Outcome::Connect, "connect"),
-            (None, Place::Tls) => Judged::peer(Outcome::Tls, "tls"),
+            (None, Place::Dns) => Judged::peer(Outcome::Dns, error_type::NAME_RESOLUTION),
+            (None, Place::Tcp | Place::Connecting | Place::Tunnel) => Judged::peer(Outcome::Connect, error_type::CONNECT),
+            (None, Place::Tls) => Judged::peer(Outcome::Tls, error_type::TLS),
             (None, Place::Body) => Judged::peer(Outcome::Body, "body"),
-            (None, Place::Upload | Place::Exchange | Place::Unknown) => Judged::peer(Outcome::Error, OTHER),
+            (None, Place::Upload | Place::Exchange | Place::Unknown) => Judged::peer(Outcome::Error, error_type::OTHER),
         }
     }
 }

@@ -19,16 +19,14 @@ mod tests;
 mod tower;
 
 use super::ending::Ending;
-use crate::model::{FailedBy, Name, Outcome, Phase};
+use crate::model::{FailedBy, Name, Outcome, Phase, error_type};
 use std::any::Any;
 use std::error::Error;
 use std::io;
 
+#[cfg(all(unix, feature = "reqwest"))]
+pub use crate::lookup::LookupError;
 use judge::Evidence;
-#[cfg(all(unix, feature = "reqwest"))]
-pub use lookup::LookupError;
-#[cfg(all(unix, feature = "reqwest"))]
-pub(crate) use lookup::Reason;
 pub use shed::Shed;
 
 /// Errors below this depth are not looked at: a chain that leads back to itself ends here.
@@ -185,6 +183,6 @@ fn type_code(path: &'static str) -> &'static str {
     let bare = path.split(['<', ' ', '(', '[']).next().unwrap_or(path);
     match bare.rsplit("::").next() {
         Some(name) if name.starts_with(char::is_alphabetic) => name,
-        _ => judge::OTHER,
+        _ => error_type::OTHER,
     }
 }

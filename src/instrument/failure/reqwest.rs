@@ -1,7 +1,7 @@
 //! Errors of reqwest, hyper-util's client and rustls.
 
 use super::judge::{Code, Evidence, Judged, Place};
-use crate::model::Outcome;
+use crate::model::{Outcome, error_type};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use rustls::CertificateError;
@@ -25,9 +25,9 @@ pub(super) fn see(error: &(dyn Error + 'static), evidence: &mut Evidence) {
         evidence.place = Place::Tunnel;
         evidence.tunnel = match error {
             TunnelError::ConnectFailed(_) | TunnelError::Io(_) => None,
-            TunnelError::ProxyAuthRequired => Some("proxy_authentication_required"),
-            TunnelError::TunnelUnexpectedEof => Some("proxy_closed"),
-            _ => Some("proxy_refused"),
+            TunnelError::ProxyAuthRequired => Some(error_type::PROXY_AUTHENTICATION_REQUIRED),
+            TunnelError::TunnelUnexpectedEof => Some(error_type::PROXY_CLOSED),
+            _ => Some(error_type::PROXY_REFUSED),
         };
     } else if error.is::<ConnectError>() {
         if evidence.place != Place::Dns {
@@ -65,14 +65,14 @@ fn of_client(error: &::reqwest::Error, evidence: &mut Evidence) {
 fn of_handshake(error: &rustls::Error) -> Code {
     match error {
         rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "certificate_expired",
-            CertificateError::UnknownIssuer => "certificate_unknown_issuer",
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "certificate_name",
-            _ => "certificate",
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => error_type::CERTIFICATE_EXPIRED,
+            CertificateError::UnknownIssuer => error_type::CERTIFICATE_UNKNOWN_ISSUER,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => error_type::CERTIFICATE_NAME,
+            _ => error_type::CERTIFICATE,
         },
-        rustls::Error::NoCertificatesPresented => "certificate",
-        rustls::Error::AlertReceived(_) => "tls_alert",
-        rustls::Error::InvalidMessage(_) => "not_tls",
-        _ => "tls",
+        rustls::Error::NoCertificatesPresented => error_type::CERTIFICATE,
+        rustls::Error::AlertReceived(_) => error_type::TLS_ALERT,
+        rustls::Error::InvalidMessage(_) => error_type::NOT_TLS,
+        _ => error_type::TLS,
     }
 }

@@ -1,14 +1,11 @@
 //! The system's errors, and tokio's timer.
 
-use super::judge::{Code, Evidence, Judged, OTHER, Place};
+use super::judge::{Evidence, Judged, Place};
 use crate::instrument::run::DeadlinePassed;
 use crate::model::Outcome;
+use crate::model::error_type::{self, OTHER};
 use std::error::Error;
 use std::io::{self, ErrorKind};
-
-/// Too many open files, in the process and in the system (`errno.h`; the same numbers on Linux, macOS and the BSDs).
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
 
 pub(super) fn see(error: &(dyn Error + 'static), evidence: &mut Evidence) {
     if error.is::<tokio::time::error::Elapsed>() || error.is::<DeadlinePassed>() {
@@ -26,15 +23,14 @@ pub(super) fn see(error: &(dyn Error + 'static), evidence: &mut Evidence) {
 }
 
 pub(super) fn judge(place: Place, kind: ErrorKind, errno: Option<i32>) -> Judged {
-    let code = match (code(kind, errno), place) {
-        (OTHER, Place::Dns) => "name_resolution",
-        (OTHER, Place::Tls) => "tls",
-        (OTHER, Place::Connecting | Place::Tcp | Place::Tunnel) => "connect",
+    let code = match (error_type::of_system(kind, errno), place) {
+        (OTHER, Place::Dns) => error_type::NAME_RESOLUTION,
+        (OTHER, Place::Tls) => error_type::TLS,
+        (OTHER, Place::Connecting | Place::Tcp | Place::Tunnel) => error_type::CONNECT,
         (OTHER, Place::Body) => "body",
         (code, _) => code,
     };
-    // Its own limits: no file descriptor, no local port.
-    if matches!(errno, Some(EMFILE | ENFILE)) || kind == ErrorKind::AddrNotAvailable {
+    if error_type::is_own_limit(kind, errno) {
         return Judged::caller(Outcome::Connect, code);
     }
     let outcome = match (place, kind) {
@@ -59,26 +55,4 @@ pub(super) fn judge(place: Place, kind: ErrorKind, errno: Option<i32>) -> Judged
         _ => Outcome::Error,
     };
     Judged::peer(outcome, code)
-}
-
-fn code(kind: ErrorKind, errno: Option<i32>) -> Code {
-    match (kind, errno) {
-        (_, Some(EMFILE | ENFILE)) => "too_many_open_files",
-        (ErrorKind::ConnectionRefused, _) => "connection_refused",
-        (ErrorKind::ConnectionReset, _) => "connection_reset",
-        (ErrorKind::ConnectionAborted, _) => "connection_aborted",
-        (ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::NotConnected, _) => "connection_closed",
-        (ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown, _) => "network_unreachable",
-        (ErrorKind::HostUnreachable, _) => "host_unreachable",
-        (ErrorKind::AddrNotAvailable, _) => "no_local_port",
-        (ErrorKind::TimedOut, _) => "timeout",
-        (ErrorKind::PermissionDenied, _) => "permission_denied",
-        (ErrorKind::NotFound, _) => "not_found",
-        (ErrorKind::AlreadyExists, _) => "already_exists",
-        (ErrorKind::InvalidInput | ErrorKind::InvalidData, _) => "invalid_data",
-        (ErrorKind::WouldBlock, _) => "would_block",
-        (ErrorKind::OutOfMemory, _) => "out_of_memory",
-        (ErrorKind::Unsupported, _) => "unsupported",
-        _ => OTHER,
-    }
 }

@@ -95,12 +95,10 @@ fn a_chain_that_leads_back_to_itself_ends() {
 #[cfg(all(unix, feature = "reqwest"))]
 #[test]
 fn a_failed_lookup_tells_no_name_from_no_server() {
-    for (reason, code) in [
-        (lookup::Reason::NotFound, "name_not_found"),
-        (lookup::Reason::Temporary, "name_server_failure"),
-        (lookup::Reason::Other, "name_resolution"),
-    ] {
-        let failure = classify_any(&io::Error::other(LookupError::new(-2, reason, "why")));
+    for (lookup, code) in
+        [(libc::EAI_NONAME, "name_not_found"), (libc::EAI_AGAIN, "name_server_failure"), (libc::EAI_FAIL, "name_resolution")]
+    {
+        let failure = classify_any(&io::Error::other(LookupError::of_code(lookup)));
         assert_eq!(codes(&failure), (Outcome::Dns, Some(FailedBy::Peer), code));
         assert_eq!(failure.phase, Some(Phase::Dns));
     }

@@ -16,6 +16,11 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// With another certificate for the server.
+    pub(crate) fn with(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut issuer = CertificateParams::new(Vec::new()).unwrap();
         issuer.distinguished_name.push(DnType::CommonName, "hopwatch test authority");
         issuer.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -26,6 +31,7 @@ impl Authority {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut server = CertificateParams::new(names).unwrap();
         server.use_authority_key_identifier_extension = true;
+        change(&mut server);
         let certificate = server.signed_by(&key, &issuer).unwrap();
 
         let folder = tempfile::tempdir().unwrap();

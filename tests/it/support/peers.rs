@@ -22,7 +22,11 @@ pub(crate) struct Unanswered {
 
 impl Unanswered {
     pub(crate) fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::of(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Of a listener that nobody has connected to.
+    pub(crate) fn of(listener: TcpListener) -> Self {
         // SAFETY: plain call on a descriptor that is open; a second `listen` only changes the length of the queue.
         assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
         let address = listener.local_addr().unwrap();
