@@ -7,5 +7,6 @@ pub mod config;
 pub mod duration;
 pub mod nearest;
 pub mod size;
+pub mod systemd;
 
 pub use config::Settings;
