@@ -4,6 +4,7 @@
 //! 3 failed at run time; `run` answers with its child's. A reader that went away (broken pipe) is no failure.
 
 mod color;
+mod config;
 mod demo;
 mod failure;
 mod report;
@@ -46,6 +47,7 @@ enum Verb {
     Run(run::RunArgs),
     Demo(demo::DemoArgs),
     Report(report::ReportArgs),
+    Config(config::ConfigArgs),
     #[command(hide = true)]
     DemoAgent(demo::AgentArgs),
 }
@@ -57,6 +59,7 @@ impl Verb {
             Self::Run(args) => run::run(args),
             Self::Demo(args) => demo::demo(args),
             Self::Report(args) => report::report(&args),
+            Self::Config(args) => config::config(args),
             Self::DemoAgent(args) => demo::agent(args),
         }
     }

@@ -1,12 +1,13 @@
 //! `--metrics`: what ended and what is open so far, for Prometheus to scrape while the command runs.
 
+use crate::agent::address;
 use crate::cli::{Failure, status, tell};
 use crate::export::metrics::{Metrics, OpenCalls, Target};
 use crate::export::prometheus::{CONTENT_TYPE, Prometheus};
 use crate::export::serve::{Page, Server};
 use crate::observe::Glimpse;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The metrics of a run that goes on, at an address; dropped, it serves no more.
@@ -68,35 +69,7 @@ fn refused(address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-/// Reads `[HOST:]PORT`: an address, or a port alone, which is the loopback's.
+/// Reads `[ADDRESS:]PORT`.
 pub(super) fn address_option(text: &str) -> Result<SocketAddr, String> {
-    let port = |text: &str| text.parse::<u16>().ok();
-    let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    text.parse()
-        .ok()
-        .or_else(|| port(text.strip_prefix("localhost:").or(text.strip_prefix(':')).unwrap_or(text)).map(loopback))
-        .ok_or_else(|| {
-            format!("`{text}` is no address\nhint: write [ADDRESS:]PORT, like `127.0.0.1:9464`, `9464` or `0.0.0.0:9464`")
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_alone_is_the_loopbacks() {
-        for text in ["9464", ":9464", "localhost:9464", "127.0.0.1:9464"] {
-            assert_eq!(address_option(text), Ok(([127, 0, 0, 1], 9464).into()), "{text}");
-        }
-        assert_eq!(address_option("0.0.0.0:0"), Ok(([0, 0, 0, 0], 0).into()));
-        assert_eq!(address_option("[::1]:9464"), Ok((std::net::Ipv6Addr::LOCALHOST, 9464).into()));
-    }
-
-    #[test]
-    fn what_is_no_address_says_how_to_write_one() {
-        for text in ["", ":", "here", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:9464", "::1:9464:"] {
-            assert!(address_option(text).unwrap_err().contains("hint: write"), "{text}");
-        }
-    }
+    address::parse(text).map_err(|message| format!("{message}\nhint: {}", address::HINT))
 }

@@ -2,23 +2,18 @@
 
 use super::json::JsonFile;
 use super::{export, metrics, name};
-use crate::agent::config::{Config, check_dependency_name, check_program_name, parse_kind, parse_place};
+use crate::agent::config::{Program, Sources, check_dependency_name, check_program_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
 use crate::cli::color::Color;
-use crate::cli::{Failure, status};
+use crate::cli::{Failure, config};
 use crate::export::otlp::OtlpConfig;
 use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// Names the configuration file when no `--config` does.
-const ENV_CONFIG: &str = "HOPWATCH_CONFIG";
-/// Read from the working directory when nothing names another.
-const DEFAULT_CONFIG: &str = "hopwatch.toml";
 
 /// Run a command and name what ate its time
 ///
@@ -170,9 +165,9 @@ impl RunArgs {
             return Err(Failure::usage("the gateway comes with a later version")
                 .hint("use `--via observer` (Linux, dynamically linked programs), or leave `--via` out"));
         }
-        let config = read_config(self.config.as_deref())?;
-        let deadline = self.deadline.or(config.run.deadline);
-        let kill = self.kill || config.run.kill == Some(true);
+        let settings = config::settings(&Sources::of_process(self.config.as_deref(), Vec::new()))?;
+        let deadline = self.deadline.or(*settings.run.deadline);
+        let kill = self.kill || *settings.run.kill;
         if kill && deadline.is_none() {
             return Err(Failure::usage("`--kill` needs a deadline").hint("add `--deadline 10s`"));
         }
@@ -180,10 +175,10 @@ impl RunArgs {
         let command = words.next().unwrap_or_default();
         let arguments: Vec<OsString> = words.collect();
         let mut rules = self.dependencies;
-        rules.extend(config.rules());
+        rules.extend(settings.rules());
         let mut skip = self.skip;
-        skip.extend(config.run.skip.into_iter().map(toml::Spanned::into_inner));
-        let run_name = self.name.or(config.run.name).unwrap_or_else(|| name::of_command(&command, &arguments));
+        skip.extend(settings.run.skip.value.into_iter().map(|Program(name)| name));
+        let run_name = self.name.or(settings.run.name.value).unwrap_or_else(|| name::of_command(&command, &arguments));
         Ok(Plan {
             otlp: export::from_env(&run_name),
             name: run_name,
@@ -200,25 +195,6 @@ impl RunArgs {
             arguments,
         })
     }
-}
-
-fn read_config(option: Option<&Path>) -> Result<Config, Failure> {
-    let named = option.map(Path::to_owned).or_else(|| {
-        let value = std::env::var_os(ENV_CONFIG).filter(|value| !value.is_empty());
-        value.map(PathBuf::from)
-    });
-    let path = match named {
-        Some(path) => path,
-        None if Path::new(DEFAULT_CONFIG).is_file() => DEFAULT_CONFIG.into(),
-        None => return Ok(Config::default()),
-    };
-    Config::read(&path).map_err(|error| {
-        let failure = Failure::of(status::USAGE, &error);
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })
 }
 
 fn duration_option(text: &str) -> Result<Duration, String> {
