@@ -5,8 +5,12 @@ pub mod assemble;
 pub mod base_url;
 pub mod config;
 pub mod duration;
+pub mod gateway;
 pub mod nearest;
+pub mod providers;
 pub mod size;
+#[cfg(target_os = "linux")]
+pub mod stitch;
 pub mod systemd;
 
 pub use config::Settings;

@@ -65,6 +65,8 @@ pub(crate) struct Try {
     pub(crate) retry: Option<u32>,
     /// Number of the connection.
     pub(crate) number: Option<NonZeroU64>,
+    /// The caller's connection: whether it opened it for this, and its own end.
+    pub(crate) client: (Option<ConnectionState>, Option<SocketAddr>),
     /// The connection's own address and the peer's.
     pub(crate) pair: (Option<SocketAddr>, Option<SocketAddr>),
     pub(crate) opaque: bool,

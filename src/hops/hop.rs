@@ -76,15 +76,17 @@ impl Hop {
             bytes: attempt.bytes,
             client: Client {
                 pid: attempt.pid,
-                connection: attempt.connection,
+                connection: attempt.client.0,
                 read_timeout: attempt.read_timeout,
                 retry: attempt.retry,
                 connection_id: attempt.number,
+                address: attempt.client.1,
             },
             address: attempt.pair.1.map(|peer| peer.to_string().into()),
             gave_up_after: judged.and_then(|judged| judged.gave_up_after),
             internal: false,
             opaque: attempt.opaque,
+            relayed: false,
         };
         let span = Span {
             id: SpanId(attempt.id),

@@ -12,6 +12,7 @@ pub mod conventions;
 pub(crate) mod error_type;
 pub mod finding;
 pub mod gate;
+pub mod grpc;
 pub mod human;
 pub mod names;
 pub mod naming;

@@ -2,6 +2,7 @@
 
 use super::{Kind, Name, Nanos, Outcome, Span, StallCause, TraceId};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// One end-to-end unit of work: root of a trace.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +118,8 @@ pub struct ConnectionFact {
     pub kind: Kind,
     /// What it leads to.
     pub dependency: Name,
+    /// Its other end, where that is known.
+    pub peer: Option<SocketAddr>,
     /// When the connect began.
     pub opened: Nanos,
     /// When it was closed; `None` = open to the end.
@@ -146,6 +149,18 @@ pub struct Losses {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Observations that a full buffer did not take, by buffer: each may have belonged to any hop, and lowers confidence.
     pub missed: BTreeMap<&'static str, u64>,
+}
+
+impl Losses {
+    /// Adds what another source counted.
+    pub fn add(&mut self, other: Self) {
+        self.started += other.started;
+        self.recorded += other.recorded;
+        self.open += other.open;
+        for (to, from) in [(&mut self.dropped, other.dropped), (&mut self.missed, other.missed)] {
+            from.into_iter().for_each(|(reason, count)| *to.entry(reason).or_default() += count);
+        }
+    }
 }
 
 /// What goes on at a source, at one moment.

@@ -1,6 +1,7 @@
 //! The one record: a span, and for a hop what is known of the call.
 
 use super::{ConnectionState, FailedBy, Kind, Name, Nanos, Origin, Outcome, Timeline};
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
 /// Identifies a span within its trace.
@@ -150,6 +151,8 @@ pub struct Call {
     pub internal: bool,
     /// TLS is linked into the program: only record heads were seen.
     pub opaque: bool,
+    /// It went through the gateway, whose record below tells what became of it: what that leaves of the time is the caller's own.
+    pub relayed: bool,
 }
 
 /// One try of a hop on the wire.
@@ -206,6 +209,7 @@ impl Call {
             gave_up_after: None,
             internal: false,
             opaque: false,
+            relayed: false,
         }
     }
 
@@ -251,4 +255,6 @@ pub struct Client {
     pub retry: Option<u32>,
     /// Which connection served the last attempt, unique in the run.
     pub connection_id: Option<NonZeroU64>,
+    /// Its own end of the connection that it asked on last.
+    pub address: Option<SocketAddr>,
 }

@@ -4,11 +4,12 @@ use super::Observed;
 use super::assemble::{Assembler, Ending};
 use super::kin::Kin;
 use super::life::{Death, Life};
-use super::queue::Queues;
+
 use super::ring::{Lost, Maker, Ring, Thread};
 use crate::model::clock::{Anchor, monotonic};
 use crate::model::{Live, Naming, Nanos, Span};
 use crate::observer::layout::{Call, NO_ROOM};
+use crate::sock_diag::Queues;
 use rustc_hash::FxHashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -9,7 +9,6 @@ mod follow;
 mod kin;
 mod life;
 pub mod place;
-mod queue;
 pub mod ring;
 pub mod spawn;
 

@@ -113,6 +113,7 @@ fn plan(fault: Fault, servers: &Servers, program: OsString, json: Option<JsonFil
         json,
         metrics: None,
         quiet: false,
+        gateway: None,
         otlp: None,
         source: "demo",
     }

@@ -1,11 +1,11 @@
 //! `--metrics`: what ended and what is open so far, for Prometheus to scrape while the command runs.
 
+use super::source::View;
 use crate::agent::address;
 use crate::cli::{Failure, status, tell};
 use crate::export::metrics::{Metrics, OpenCalls, Target};
 use crate::export::prometheus::{CONTENT_TYPE, Prometheus};
 use crate::export::serve::{Page, Server};
-use crate::observe::Glimpse;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,19 +17,19 @@ pub(super) struct Exposed(#[expect(dead_code, reason = "held for its end")] Serv
 /// What answers a scrape.
 #[derive(Debug)]
 struct Scraped {
-    glimpse: Option<Glimpse>,
+    view: Option<View>,
     metrics: Metrics,
     prometheus: Prometheus,
 }
 
 impl Exposed {
     /// Serves at an address. Where the system chose the port, it is told on standard error: nobody could know it.
-    pub(super) fn start(address: SocketAddr, glimpse: Option<Glimpse>) -> Result<Self, Failure> {
+    pub(super) fn start(address: SocketAddr, view: Option<View>) -> Result<Self, Failure> {
         let prometheus =
             Prometheus::new().map_err(|error| Failure::new(status::FAILED, format!("cannot make metrics: {error}")))?;
         let mut metrics = Metrics::new(Target::Own(vec![prometheus.recorder()]));
         metrics.refresh();
-        let scraped = Mutex::new(Scraped { glimpse, metrics, prometheus });
+        let scraped = Mutex::new(Scraped { view, metrics, prometheus });
         let answer = move |path: &str| match path {
             "/metrics" => {
                 let body = scraped.lock().unwrap_or_else(PoisonError::into_inner).text();
@@ -49,8 +49,8 @@ impl Exposed {
 impl Scraped {
     /// Counts what ended since the last scrape, and tells everything so far.
     fn text(&mut self) -> String {
-        if let Some(glimpse) = &self.glimpse {
-            let live = glimpse.look();
+        if let Some(view) = &self.view {
+            let live = view.look();
             live.ended.iter().for_each(|span| self.metrics.hop(span));
             self.metrics.open(&OpenCalls::of(&live.open, live.now));
             self.metrics.losses(&live.losses);

@@ -7,6 +7,7 @@ mod message;
 mod metrics;
 mod name;
 mod options;
+mod relay;
 pub(super) mod report;
 mod signals;
 mod source;

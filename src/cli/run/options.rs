@@ -4,15 +4,19 @@ use super::json::JsonFile;
 use super::{export, metrics, name};
 use crate::agent::config::{Program, Sources, check_dependency_name, check_program_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
+use crate::agent::gateway;
+use crate::agent::providers::ProviderRoutes;
 use crate::cli::color::Color;
 use crate::cli::{Failure, config};
 use crate::export::otlp::OtlpConfig;
+use crate::gateway::Settings;
 use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Run a command and name what ate its time
@@ -152,19 +156,28 @@ pub(crate) struct Plan {
     pub(crate) metrics: Option<SocketAddr>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
+    /// The gateway that the command is pointed at, where it is seen that way.
+    pub(crate) gateway: Option<GatewayPlan>,
     /// Where the run's spans go.
     pub(crate) otlp: Option<OtlpConfig>,
     /// `source` of the report.
     pub(crate) source: &'static str,
 }
 
+/// How the gateway of a run is set up.
+#[derive(Debug)]
+pub(crate) struct GatewayPlan {
+    pub(crate) settings: Settings,
+    pub(crate) providers: ProviderRoutes,
+    /// The command's proxy variables lead to it.
+    pub(crate) sets_proxies: bool,
+    /// The base URLs of the command's providers lead to it.
+    pub(crate) sets_base_urls: bool,
+}
+
 impl RunArgs {
     /// Joins options, configuration and environment; an option wins.
     pub(super) fn plan(self) -> Result<Plan, Failure> {
-        if matches!(self.via, Via::Gateway | Via::Both) {
-            return Err(Failure::usage("the gateway comes with a later version")
-                .hint("use `--via observer` (Linux, dynamically linked programs), or leave `--via` out"));
-        }
         let settings = config::settings(&Sources::of_process(self.config.as_deref(), Vec::new()))?;
         let deadline = self.deadline.or(*settings.run.deadline);
         let kill = self.kill || *settings.run.kill;
@@ -177,12 +190,21 @@ impl RunArgs {
         let mut rules = self.dependencies;
         rules.extend(settings.rules());
         let mut skip = self.skip;
-        skip.extend(settings.run.skip.value.into_iter().map(|Program(name)| name));
-        let run_name = self.name.or(settings.run.name.value).unwrap_or_else(|| name::of_command(&command, &arguments));
+        skip.extend(settings.run.skip.iter().map(|Program(name)| name.clone()));
+        let run_name =
+            self.name.or_else(|| settings.run.name.value.clone()).unwrap_or_else(|| name::of_command(&command, &arguments));
+        let naming = Naming { rules, base_urls: crate::agent::base_url::rules(std::env::vars_os()) };
+        let providers = ProviderRoutes::of(|name| std::env::var(name).ok());
         Ok(Plan {
+            gateway: Some(GatewayPlan {
+                settings: gateway::settings(&settings, Arc::new(naming.clone()), &providers, authorities(), Vec::new()),
+                providers,
+                sets_proxies: !self.no_proxy_env,
+                sets_base_urls: !self.no_base_urls,
+            }),
             otlp: export::from_env(&run_name),
             name: run_name,
-            naming: Naming { rules, base_urls: crate::agent::base_url::rules(std::env::vars_os()) },
+            naming,
             deadline,
             kill,
             via: self.via,
@@ -195,6 +217,14 @@ impl RunArgs {
             arguments,
         })
     }
+}
+
+/// The authorities that the command itself would trust.
+fn authorities() -> Vec<PathBuf> {
+    let files = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+    let folders = std::env::var_os("SSL_CERT_DIR").map(|folders| std::env::split_paths(&folders).collect::<Vec<_>>());
+    let named = files.into_iter().filter_map(std::env::var_os).map(PathBuf::from).chain(folders.into_iter().flatten());
+    named.filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 fn duration_option(text: &str) -> Result<Duration, String> {

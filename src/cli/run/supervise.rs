@@ -26,7 +26,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     let program = message::resolve(&plan.command)?;
     let anchor = Anchor::new(monotonic_nanos());
     let source = Source::open(plan, &program, anchor)?;
-    let exposed = plan.metrics.map(|address| Exposed::start(address, source.glimpse())).transpose()?;
+    let exposed = plan.metrics.map(|address| Exposed::start(address, source.view())).transpose()?;
     let start = anchor.now();
     let child = Child::start(plan, &program, source.environment(), inbox.inherited())?;
     let mut watch = Watch {

@@ -148,7 +148,7 @@ impl Metrics {
     /// A call that ended.
     pub(crate) fn hop(&mut self, span: &Span) {
         let (Some(call), Some(dependency)) = (span.call.as_deref(), &span.dependency) else { return };
-        if span.is_open() {
+        if span.is_open() || call.relayed {
             return;
         }
         let kind = span.kind.unwrap_or(Kind::Http);

@@ -217,7 +217,9 @@ fn phase_times(timeline: &Timeline, origin: Origin) -> PhaseTimes {
 fn dependencies<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<DependencyReport> {
     let mut grouped: BTreeMap<(Kind, &str), Vec<&Call>> = BTreeMap::new();
     for span in runs.flat_map(|run| &run.spans).filter(|span| span.is_hop()) {
-        if let (Some(call), Some(dependency)) = (span.call.as_deref(), span.dependency.as_deref()) {
+        // Counted by the record below.
+        let counted = span.call.as_deref().filter(|call| !call.relayed);
+        if let (Some(call), Some(dependency)) = (counted, span.dependency.as_deref()) {
             grouped.entry((span.kind.unwrap_or(Kind::Http), dependency)).or_default().push(call);
         }
     }

@@ -177,6 +177,19 @@ impl ConnectError {
         error
     }
 
+    /// TLS could not be set up here.
+    pub(super) fn no_tls(target: Target<'_>, reason: &str) -> Box<Self> {
+        let mut error = Self::new(target, Phase::Tls, Outcome::Tls, code::TLS, reason.to_owned());
+        error.failed_by = FailedBy::Own;
+        error
+    }
+
+    /// HTTP cannot be begun on a connection that has just been opened.
+    pub(crate) fn http(origin: &Origin, reason: &dyn Error) -> Box<Self> {
+        let target = Target { origin, proxy: None };
+        Self::new(target, Phase::Send, Outcome::Reset, code::CONNECTION_CLOSED, reason.to_string())
+    }
+
     /// With the system's error behind it.
     fn system(mut self: Box<Self>, error: Arc<io::Error>) -> Box<Self> {
         self.errno = error.raw_os_error();

@@ -3,7 +3,7 @@
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Why certificates cannot be trusted as asked.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,43 @@ pub(crate) enum TrustError {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Unusable(#[from] rustls::Error),
+}
+
+/// TLS, set up when it is first needed: to read the system's authorities takes tens of milliseconds, which a start is not to wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls(Arc<Lazy>);
+
+#[derive(Debug)]
+struct Lazy {
+    /// Files and folders whose authorities are trusted too. What cannot be read is left out.
+    named: Vec<PathBuf>,
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Tls {
+    /// Trusts the system's authorities and those of the files and folders that are named, as far as they can be read.
+    pub(crate) fn trusting(named: Vec<PathBuf>) -> Self {
+        Self(Arc::new(Lazy { named, config: OnceLock::new() }))
+    }
+
+    /// Its configuration. The first time it reads files.
+    ///
+    /// # Errors
+    /// rustls cannot be set up.
+    pub(crate) fn config(&self) -> Result<&Arc<ClientConfig>, &str> {
+        let Lazy { named, config } = &*self.0;
+        let read = || {
+            let readable: Vec<PathBuf> = named.iter().filter(|path| certificates(path).is_ok()).cloned().collect();
+            roots(&readable).and_then(client).map_err(|error| error.to_string())
+        };
+        config.get_or_init(read).as_ref().map_err(String::as_str)
+    }
+}
+
+impl From<Arc<ClientConfig>> for Tls {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self(Arc::new(Lazy { named: Vec::new(), config: OnceLock::from(Ok(config)) }))
+    }
 }
 
 /// The authorities of the system and those of PEM files and folders that are named: the values of `SSL_CERT_FILE`, `SSL_CERT_DIR`

@@ -202,6 +202,7 @@ impl Connection {
             pid,
             kind,
             dependency,
+            peer: self.peer,
             opened: self.setup.connect.map_or(self.setup.start, |(start, _)| start),
             closed,
             closed_by_caller: closed.is_some() && self.peer_closed.is_none(),

@@ -243,6 +243,7 @@ pub(super) fn attempt(
         read_timeout: fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI)),
         retry: fields.retry_count,
         number: connection.number,
+        client: (Some(exchange.state), connection.own),
         pair: (connection.own, connection.peer),
         opaque: connection.is_opaque(),
         inferred: exchange.is_turn,

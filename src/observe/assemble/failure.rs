@@ -141,6 +141,7 @@ pub(super) fn attempt_of_setup(
     Try {
         connection: Some(ConnectionState::New),
         number: connection.number,
+        client: (Some(ConnectionState::New), connection.own),
         pair: (connection.own, connection.peer),
         opaque: connection.is_opaque(),
         late: connection.setup.late.clone(),
@@ -184,6 +185,7 @@ fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timel
         read_timeout: None,
         retry: None,
         number: None,
+        client: (None, None),
         pair: (None, None),
         opaque: false,
         inferred: false,

@@ -5,9 +5,9 @@ use super::exchange::LATE_MIN;
 use super::process::Process;
 use super::{MILLI, stall};
 use crate::model::{Nanos, Phase, StallCause, Timeline};
-use crate::observe::queue::Queue;
 use crate::observe::ring::Thread;
 use crate::observer::layout::Call;
+use crate::sock_diag::Queue;
 use std::net::SocketAddr;
 
 /// An exchange is looked at when nothing was moved on it for so long.
