@@ -17,7 +17,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("observe", &["model", "wire", "observer"]),
     ("gateway", &["model", "wire", "lookup"]),
     ("agent", &["model", "attribution", "wire", "export", "observe"]),
-    ("cli", &["model", "attribution", "wire", "export", "observe", "agent"]),
+    ("cli", &["model", "attribution", "wire", "instrument", "export", "observe", "gateway", "agent"]),
     ("observer", &[]),
 ];
 

@@ -6,6 +6,8 @@ use std::fmt::Write;
 
 /// Exit codes.
 pub(crate) mod status {
+    /// A check failed.
+    pub(crate) const NOT_OK: u8 = 1;
     /// Usage or configuration.
     pub(crate) const USAGE: u8 = 2;
     /// Failed at run time.

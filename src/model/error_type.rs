@@ -19,6 +19,9 @@ pub(crate) const TIMEOUT: &str = "timeout";
 /// The peer closed.
 pub(crate) const CONNECTION_CLOSED: &str = "connection_closed";
 
+/// The peer does not speak the protocol.
+pub(crate) const INVALID_RESPONSE: &str = "invalid_response";
+
 /// A handshake failed for a reason without a code of its own.
 pub(crate) const TLS: &str = "tls";
 /// The peer does not speak TLS there.

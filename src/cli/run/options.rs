@@ -202,7 +202,8 @@ impl RunArgs {
     }
 }
 
-fn read_config(option: Option<&Path>) -> Result<Config, Failure> {
+/// Reads the configuration that the option names, else the environment, else the one that lies here; none is an empty one.
+pub(in crate::cli) fn read_config(option: Option<&Path>) -> Result<Config, Failure> {
     let named = option.map(Path::to_owned).or_else(|| {
         let value = std::env::var_os(ENV_CONFIG).filter(|value| !value.is_empty());
         value.map(PathBuf::from)
@@ -221,7 +222,8 @@ fn read_config(option: Option<&Path>) -> Result<Config, Failure> {
     })
 }
 
-fn duration_option(text: &str) -> Result<Duration, String> {
+/// Reads a duration.
+pub(in crate::cli) fn duration_option(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|error| format!("{error}\nhint: {}", DurationError::HINT))
 }
 
@@ -231,7 +233,7 @@ fn skip_option(text: &str) -> Result<String, String> {
 }
 
 /// Reads `KIND/NAME=HOST[:PORT]`.
-fn dependency_option(text: &str) -> Result<Rule, String> {
+pub(in crate::cli) fn dependency_option(text: &str) -> Result<Rule, String> {
     let form =
         |problem: &str| format!("`{text}` {problem}\nhint: write KIND/NAME=HOST[:PORT], like `retrieval/docs=127.0.0.1:8000`");
     let (left, place) = text.split_once('=').ok_or_else(|| form("has no `=`"))?;

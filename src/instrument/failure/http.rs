@@ -21,7 +21,7 @@ fn of_exchange(error: &hyper::Error) -> Judged {
     if error.is_user() || error.is_body_write_aborted() {
         Judged::caller(Outcome::Error, "request_body")
     } else if error.is_parse() {
-        Judged::peer(Outcome::Error, "invalid_response")
+        Judged::peer(Outcome::Error, error_type::INVALID_RESPONSE)
     } else {
         // Closed before a whole answer, or before the request was even written.
         Judged::peer(Outcome::Reset, error_type::CONNECTION_CLOSED)
@@ -36,7 +36,7 @@ fn of_stream(error: &h2::Error) -> Option<Judged> {
     let reason = error.reason()?;
     Some(if !error.is_remote() && reason != Reason::CANCEL && reason != Reason::NO_ERROR {
         // We ended it, since the peer broke the protocol.
-        Judged::peer(Outcome::Error, "invalid_response")
+        Judged::peer(Outcome::Error, error_type::INVALID_RESPONSE)
     } else if reason == Reason::REFUSED_STREAM {
         Judged::peer(Outcome::Shed, "refused_stream")
     } else if reason == Reason::ENHANCE_YOUR_CALM {
