@@ -134,6 +134,11 @@ fn a_failure_is_marked_where_it_was_in_the_text() {
     let address = refused();
     let told = ended(&mut once(&format!("tcp://{address}")));
     assert_eq!(told.code, 1);
+    assert!(
+        told.out.starts_with(&format!("probe    tcp://{address}   failed   0 of 1 answered   (connect 1)\n")),
+        "{}",
+        told.out
+    );
     let line = told.out.lines().find(|line| line.contains("<- failed here")).unwrap();
     assert!(line.trim_start().starts_with("connect "), "{line}");
     for label in ["error    cannot connect to", "finding  ", "try      "] {

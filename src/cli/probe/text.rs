@@ -24,7 +24,7 @@ fn target_text(out: &mut String, target: &TargetReport, style: Style) {
     // A name that is the host's own tells nothing.
     let is_named = !target.url.contains(&target.dependency);
     let name = if is_named { component(Some(target.kind), Some(&target.dependency)) + "   " } else { String::new() };
-    let answered = format!("{} of {} answered{}", target.answered, target.tries, statuses(target));
+    let answered = format!("{} of {} answered{}{}", target.answered, target.tries, statuses(target), outcomes(target));
     line(out, "probe", &format!("{}   {}   {name}{answered}", target.url, paint(word, style, color)));
     if let Some(way) = way(target) {
         line(out, "way", &way);
@@ -77,6 +77,15 @@ fn statuses(target: &TargetReport) -> String {
         _ => target.statuses.iter().map(|(status, count)| format!("{status} ({count})")).collect(),
     };
     format!(", status {}", counted.join(" and "))
+}
+
+/// `   (ok 2, reset 1)` where not all was well.
+fn outcomes(target: &TargetReport) -> String {
+    if target.answered == target.tries {
+        return String::new();
+    }
+    let counted: Vec<String> = target.outcomes.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
+    format!("   ({})", counted.join(", "))
 }
 
 /// Where the last connection went, by which proxy, and what TLS settled.
