@@ -19,7 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("observe", &["model", "wire", "hops", "sock_diag", "observer"]),
     ("gateway", &["model", "wire", "hops", "lookup", "sock_diag"]),
     ("agent", &["model", "attribution", "wire", "export", "observe", "gateway"]),
-    ("cli", &["model", "attribution", "wire", "export", "observe", "gateway", "agent"]),
+    ("cli", &["model", "attribution", "wire", "instrument", "export", "observe", "gateway", "agent"]),
     ("observer", &[]),
 ];
 

@@ -10,7 +10,7 @@ pub(crate) enum Color {
     /// On a terminal, unless `NO_COLOR` is set
     #[default]
     Auto,
-    /// Whatever standard error is
+    /// Whatever it is written to
     Always,
     /// Not at all
     Never,
@@ -20,6 +20,11 @@ impl Color {
     /// Whether standard error is coloured.
     pub(crate) fn on_stderr(self) -> bool {
         self.decide(std::io::stderr().is_terminal(), |name| std::env::var_os(name))
+    }
+
+    /// Whether standard output is coloured.
+    pub(crate) fn on_stdout(self) -> bool {
+        self.decide(std::io::stdout().is_terminal(), |name| std::env::var_os(name))
     }
 
     fn decide(self, terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {

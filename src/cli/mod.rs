@@ -7,11 +7,13 @@ mod color;
 mod config;
 mod demo;
 mod failure;
+mod probe;
 mod report;
 mod run;
 mod usage;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ pub(crate) use failure::{Failure, status};
 Start here:
   hopwatch demo                                   a small agent with a fault inside, and the verdict
   hopwatch run --deadline 10s -- python agent.py  the same for your own program, unchanged
+  hopwatch probe https://api.openai.com           whether an endpoint is reached from here, phase by phase
 
 Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run time;
 `run` keeps its command's own.",
@@ -46,6 +49,7 @@ struct CommandLine {
 enum Verb {
     Run(run::RunArgs),
     Demo(demo::DemoArgs),
+    Probe(probe::ProbeArgs),
     Report(report::ReportArgs),
     Config(config::ConfigArgs),
     #[command(hide = true)]
@@ -58,6 +62,7 @@ impl Verb {
         match self {
             Self::Run(args) => run::run(args),
             Self::Demo(args) => demo::demo(args),
+            Self::Probe(args) => probe::probe(args),
             Self::Report(args) => report::report(&args),
             Self::Config(args) => config::config(args),
             Self::DemoAgent(args) => demo::agent(args),
@@ -91,6 +96,12 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// A value as JSON text.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value);
+    text.map(|text| text + "\n").map_err(|error| Failure::new(status::FAILED, format!("cannot write JSON: {error}")))
 }
 
 /// Writes talk to standard error. Nobody is left to tell when that fails.

@@ -20,6 +20,9 @@ pub(crate) const TIMEOUT: &str = "timeout";
 /// The peer closed.
 pub(crate) const CONNECTION_CLOSED: &str = "connection_closed";
 
+/// The peer does not speak the protocol.
+pub(crate) const INVALID_RESPONSE: &str = "invalid_response";
+
 /// A handshake failed for a reason without a code of its own.
 pub(crate) const TLS: &str = "tls";
 /// The peer does not speak TLS there.
@@ -41,9 +44,6 @@ pub(crate) const PROXY_AUTHENTICATION_REQUIRED: &str = "proxy_authentication_req
 pub(crate) const PROXY_CLOSED: &str = "proxy_closed";
 /// A forward proxy does not lead on.
 pub(crate) const PROXY_REFUSED: &str = "proxy_refused";
-
-/// The peer broke the protocol.
-pub(crate) const INVALID_RESPONSE: &str = "invalid_response";
 
 /// Too many open files, in the process and in the system (`errno.h`; the same numbers on Linux, macOS and the BSDs).
 const EMFILE: i32 = 24;

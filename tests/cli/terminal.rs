@@ -129,3 +129,16 @@ fn an_interrupt_of_the_terminal_reaches_the_command_once_and_the_second_kills() 
     terminal.type_keys("\necho code=$?\n");
     terminal.wait_for("code=137");
 }
+
+#[test]
+fn a_probe_that_takes_long_tells_where_it_is_and_takes_the_line_away() {
+    // The kernel takes the connection, and nobody answers.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut terminal = Terminal::open();
+    let address = mute.local_addr().unwrap();
+    terminal.type_keys(&format!("\"$HOPWATCH\" probe -n 2 --timeout 2s --no-proxy https://{address}\n"));
+    terminal.wait_for(&format!("https://{address}/: try 2 of 2, in its TLS handshake"));
+    terminal.wait_for("\r\u{1b}[Kprobe    ");
+    terminal.type_keys("echo code=$?\n");
+    terminal.wait_for("code=1");
+}

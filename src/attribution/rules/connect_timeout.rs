@@ -2,14 +2,14 @@
 //!
 //! Needs how long a call was connecting, and how that ended. Silent about a connect that came to be, however slow, and about one that was refused.
 
-use super::{ETIMEDOUT, Rule};
+use super::{Rule, is_unanswered};
 use crate::model::{Cause, Outcome, Phase};
 
 /// The rule.
 pub(super) const RULE: Rule = Rule {
     cause: Cause::ConnectTimeout,
     failed: |case, call| match call.outcome {
-        Some(Outcome::Connect) => call.errno == Some(ETIMEDOUT),
+        Some(Outcome::Connect) => is_unanswered(call),
         Some(Outcome::Timeout) => case.phase() == Phase::Connect,
         _ => false,
     },

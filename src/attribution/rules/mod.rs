@@ -21,7 +21,7 @@ mod unreachable;
 use super::account::Row;
 use super::cause::Case;
 use super::verdict::{Basis, failed_in};
-use crate::model::{Call, Cause, Kind, Span};
+use crate::model::{Call, Cause, Kind, Phase, Span, error_type};
 
 /// One line of the catalogue.
 #[derive(Debug)]
@@ -57,6 +57,12 @@ const OF_THE_CALLER: [&Rule; 1] = [&blocking_in_async::RULE];
 
 /// "Connection timed out" (Linux): the kernel gave up on a connection that was never answered.
 const ETIMEDOUT: i32 = 110;
+
+/// Whether a connect was never answered: the kernel gave up on it, or a timer of whoever connected, which has no number.
+fn is_unanswered(call: &Call) -> bool {
+    let is_timers = call.errno.is_none() && call.error_type.as_deref() == Some(error_type::TIMEOUT);
+    call.errno == Some(ETIMEDOUT) || is_timers && call.timeline.last_phase() == Some(Phase::Connect)
+}
 
 /// The cause, where the facts leave no other.
 pub(super) fn of(case: &Case<'_>) -> Option<&'static Rule> {

@@ -146,10 +146,16 @@ fn each_failure_has_its_cause_and_phase() {
 }
 
 #[test]
-fn a_kernel_timeout_is_an_unanswered_connection() {
-    let run = run(2_000).call(Kind::Http, "db", 100, &[(Phase::Connect, 1_900)]).failed(Outcome::Connect, FailedBy::Peer);
-    let verdict = judge(&run.with(|_, call| call.errno = Some(110)).exit(1)).verdict.unwrap();
-    assert_eq!(verdict.cause, Some(Cause::ConnectTimeout));
+fn a_timeout_of_the_kernel_or_of_a_connector_is_an_unanswered_connection() {
+    let failed = |phase, errno, error_type: Option<&str>| {
+        let run = run(2_000).call(Kind::Http, "db", 100, &[(phase, 1_900)]).failed(Outcome::Connect, FailedBy::Peer);
+        let run = run.with(|_, call| (call.errno, call.error_type) = (errno, error_type.map(Into::into))).exit(1);
+        judge(&run).verdict.unwrap().cause
+    };
+    assert_eq!(failed(Phase::Connect, Some(110), None), Some(Cause::ConnectTimeout));
+    assert_eq!(failed(Phase::Connect, None, Some("timeout")), Some(Cause::ConnectTimeout));
+    assert_eq!(failed(Phase::Connect, Some(111), Some("connection_refused")), Some(Cause::Unreachable));
+    assert_ne!(failed(Phase::Proxy, None, Some("timeout")), Some(Cause::ConnectTimeout), "it is the proxy that is silent");
 }
 
 #[test]

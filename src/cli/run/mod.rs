@@ -15,7 +15,7 @@ mod stdio;
 mod supervise;
 
 pub(super) use json::JsonFile;
-pub(super) use options::{Plan, RunArgs, Via};
+pub(super) use options::{Plan, RunArgs, Via, dependency_option, duration_option};
 pub(super) use report::Finished;
 pub(super) use signals::Inbox;
 pub(super) use supervise::supervise;

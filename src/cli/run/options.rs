@@ -10,6 +10,7 @@ use crate::cli::color::Color;
 use crate::cli::{Failure, config};
 use crate::export::otlp::OtlpConfig;
 use crate::gateway::Settings;
+use crate::gateway::connect::trust;
 use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
@@ -197,7 +198,7 @@ impl RunArgs {
         let providers = ProviderRoutes::of(|name| std::env::var(name).ok());
         Ok(Plan {
             gateway: Some(GatewayPlan {
-                settings: gateway::settings(&settings, Arc::new(naming.clone()), &providers, authorities(), Vec::new()),
+                settings: gateway::settings(&settings, Arc::new(naming.clone()), &providers, trust::named_by(|name| std::env::var_os(name)), Vec::new()),
                 providers,
                 sets_proxies: !self.no_proxy_env,
                 sets_base_urls: !self.no_base_urls,
@@ -219,15 +220,8 @@ impl RunArgs {
     }
 }
 
-/// The authorities that the command itself would trust.
-fn authorities() -> Vec<PathBuf> {
-    let files = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
-    let folders = std::env::var_os("SSL_CERT_DIR").map(|folders| std::env::split_paths(&folders).collect::<Vec<_>>());
-    let named = files.into_iter().filter_map(std::env::var_os).map(PathBuf::from).chain(folders.into_iter().flatten());
-    named.filter(|path| !path.as_os_str().is_empty()).collect()
-}
-
-fn duration_option(text: &str) -> Result<Duration, String> {
+/// Reads a duration.
+pub(in crate::cli) fn duration_option(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|error| format!("{error}\nhint: {}", DurationError::HINT))
 }
 
@@ -237,7 +231,7 @@ fn skip_option(text: &str) -> Result<String, String> {
 }
 
 /// Reads `KIND/NAME=HOST[:PORT]`.
-fn dependency_option(text: &str) -> Result<Rule, String> {
+pub(in crate::cli) fn dependency_option(text: &str) -> Result<Rule, String> {
     let form =
         |problem: &str| format!("`{text}` {problem}\nhint: write KIND/NAME=HOST[:PORT], like `retrieval/docs=127.0.0.1:8000`");
     let (left, place) = text.split_once('=').ok_or_else(|| form("has no `=`"))?;

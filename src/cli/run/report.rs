@@ -6,7 +6,7 @@ use super::options::Plan;
 use super::source::Source;
 use crate::agent::assemble::{RunFacts, process_run};
 use crate::attribution;
-use crate::cli::{Failure, status};
+use crate::cli::Failure;
 use crate::export::report::{self, Report};
 use crate::model::{Exit, Nanos, Span};
 use std::io::{self, Write};
@@ -68,8 +68,5 @@ pub(in crate::cli) fn json(report: &Report, to: &mut dyn Write) -> io::Result<()
 
 /// The JSON Schema of the report, as text.
 pub(in crate::cli) fn schema() -> Result<String, Failure> {
-    let mut text = serde_json::to_string_pretty(&report::schema())
-        .map_err(|error| Failure::new(status::FAILED, format!("cannot write the schema: {error}")))?;
-    text.push('\n');
-    Ok(text)
+    crate::cli::json(&report::schema())
 }

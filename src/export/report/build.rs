@@ -115,7 +115,8 @@ fn evidence_report(evidence: &Evidence) -> EvidenceReport {
     EvidenceReport { name: evidence.name.to_owned(), value: evidence.value.clone(), unit: evidence.unit.map(str::to_owned) }
 }
 
-fn finding_report(finding: &Finding) -> FindingReport {
+/// A finding as the report tells it.
+pub(crate) fn finding_report(finding: &Finding) -> FindingReport {
     FindingReport {
         cause: finding.cause,
         kind: finding.source.kind,

@@ -178,7 +178,8 @@ fn evidence_text(verdict: &VerdictReport) -> String {
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
 }
 
-fn finding_text(out: &mut String, finding: &FindingReport, style: Style) {
+/// A finding and what to change.
+pub(crate) fn finding_text(out: &mut String, finding: &FindingReport, style: Style) {
     let name = component(finding.kind, finding.dependency.as_deref());
     line(out, "finding", &format!("{}: {}", paint(&name, style, AnsiColor::Yellow), finding.sentence));
     line(out, "try", &finding.remedy);
@@ -231,7 +232,8 @@ fn row_name(row: &BlameReport) -> String {
     }
 }
 
-fn component(kind: Option<Kind>, dependency: Option<&str>) -> String {
+/// A dependency with its kind.
+pub(crate) fn component(kind: Option<Kind>, dependency: Option<&str>) -> String {
     match (kind, dependency.map(redact::name)) {
         (Some(kind), Some(dependency)) => format!("{kind}/{dependency}"),
         (Some(kind), None) => kind.to_string(),
@@ -241,7 +243,7 @@ fn component(kind: Option<Kind>, dependency: Option<&str>) -> String {
 }
 
 /// What a hop does in a phase, as part of a sentence.
-pub(super) const fn doing(phase: Phase) -> &'static str {
+pub(crate) const fn doing(phase: Phase) -> &'static str {
     match phase {
         Phase::Gate => "waiting at its gate",
         Phase::Pool => "waiting for a free connection",
@@ -259,7 +261,8 @@ pub(super) const fn doing(phase: Phase) -> &'static str {
     }
 }
 
-pub(super) fn human(ms: f64) -> String {
+/// A time as people read it.
+pub(crate) fn human(ms: f64) -> String {
     human_duration((ms * 1e6).max(0.0) as Nanos)
 }
 
@@ -272,11 +275,13 @@ pub(super) fn plural(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
-pub(super) fn line(out: &mut String, label: &str, text: &str) {
+/// A line with its label.
+pub(crate) fn line(out: &mut String, label: &str, text: &str) {
     let _ = writeln!(out, "{label:<8} {text}");
 }
 
-fn paint(text: &str, style: Style, color: AnsiColor) -> String {
+/// Text in colour, where that may be used.
+pub(crate) fn paint(text: &str, style: Style, color: AnsiColor) -> String {
     if !style.color {
         return text.to_owned();
     }

@@ -233,7 +233,7 @@ impl ConnectError {
 }
 
 impl fmt::Display for ConnectError {
-    /// What failed, where, and what to do about it; one line.
+    /// What failed, where, and what to do about it; one line. In the alternate form without the last.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, proxy, phase, reason, .. } = self;
         match (phase, proxy) {
@@ -249,7 +249,10 @@ impl fmt::Display for ConnectError {
             write!(f, " at {address}")?;
         }
         write!(f, ": {reason}")?;
-        self.hint().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+        match self.hint() {
+            Some(hint) if !f.alternate() => write!(f, "; {hint}"),
+            _ => Ok(()),
+        }
     }
 }
 

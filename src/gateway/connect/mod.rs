@@ -25,7 +25,7 @@ mod tunnel;
 
 pub(crate) use blocked::Blocked;
 pub(crate) use error::ConnectError;
-pub(crate) use proxies::Proxies;
+pub(crate) use proxies::{Proxies, ProxyError};
 pub(crate) use race::Tried;
 pub(crate) use resolve::{Family, Resolver};
 pub(crate) use steps::Steps;
@@ -217,6 +217,11 @@ impl Connector {
     /// Connects as these options say.
     pub(crate) fn new(options: ConnectorOptions) -> Self {
         Self { options: Arc::new(options) }
+    }
+
+    /// The proxy that leads to an origin.
+    pub(crate) fn proxy(&self, origin: &Origin) -> Option<Name> {
+        self.options.proxies.of(origin).ok().flatten().map(|proxy| proxy.name.clone())
     }
 
     /// Opens a connection of its own for each call; nothing is kept but TLS sessions. On a tokio runtime with I/O and time.

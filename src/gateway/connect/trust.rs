@@ -1,7 +1,8 @@
 //! Whom TLS trusts: the system's authorities, and those in files that are named.
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -58,8 +59,8 @@ impl From<Arc<ClientConfig>> for Tls {
     }
 }
 
-/// The authorities of the system and those of PEM files and folders that are named: the values of `SSL_CERT_FILE`, `SSL_CERT_DIR`
-/// (each of its folders), `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`. Empty where there are none at all: then every handshake fails.
+/// The authorities of the system and those of PEM files and folders that are named. Empty where there are none at all: then every
+/// handshake fails.
 ///
 /// Reads files: some hundred of the system's, which takes tens of milliseconds.
 ///
@@ -80,6 +81,15 @@ pub(crate) fn roots(named: &[PathBuf]) -> Result<RootCertStore, TrustError> {
     Ok(roots)
 }
 
+/// What the variables of an environment name, by which clients of OpenSSL, Python's `requests` and curl are told whom to trust.
+/// A folder of `SSL_CERT_DIR` that is not there is left out, as OpenSSL does.
+pub(crate) fn named_by(environment: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let files = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().filter_map(set).map(PathBuf::from);
+    let folders = set("SSL_CERT_DIR").map_or_else(Vec::new, |value| std::env::split_paths(&value).collect());
+    files.chain(folders.into_iter().filter(|folder| folder.is_dir())).collect()
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let (file, folder) = if path.is_dir() { (None, Some(path)) } else { (Some(path), None) };
     let found = rustls_native_certs::load_certs_from_paths(file, folder);
@@ -95,11 +105,16 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError>
 /// # Errors
 /// When rustls cannot be set up.
 pub(crate) fn client(roots: RootCertStore) -> Result<Arc<ClientConfig>, TrustError> {
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// The same before it is settled who verifies certificates.
+///
+/// # Errors
+/// When rustls cannot be set up.
+pub(crate) fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TrustError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    Ok(builder.with_safe_default_protocol_versions()?)
 }
 
 #[cfg(test)]
@@ -116,6 +131,20 @@ mod tests {
         let before = roots(&[]).unwrap().len();
         assert_eq!(roots(&[file]).unwrap().len(), before + 1);
         assert_eq!(roots(&[folder.path().to_owned()]).unwrap().len(), before + 1);
+    }
+
+    #[test]
+    fn the_variables_of_all_clients_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = std::env::join_paths([folder.path(), Path::new("/nonexistent")]).unwrap();
+        let named = named_by(|name| match name {
+            "SSL_CERT_FILE" => Some("a.pem".into()),
+            "CURL_CA_BUNDLE" => Some("b.pem".into()),
+            "REQUESTS_CA_BUNDLE" => Some(OsString::new()),
+            "SSL_CERT_DIR" => Some(folders.clone()),
+            _ => None,
+        });
+        assert_eq!(named, ["a.pem".into(), "b.pem".into(), folder.path().to_owned()]);
     }
 
     #[test]

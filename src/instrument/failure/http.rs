@@ -20,7 +20,7 @@ fn of_exchange(error: &hyper::Error) -> Judged {
     if error.is_user() || error.is_body_write_aborted() {
         Judged::caller(Outcome::Error, "request_body")
     } else if error.is_parse() {
-        Judged::peer(Outcome::Error, "invalid_response")
+        Judged::peer(Outcome::Error, error_type::INVALID_RESPONSE)
     } else {
         // Closed before a whole answer, or before the request was even written.
         Judged::peer(Outcome::Reset, error_type::CONNECTION_CLOSED)

@@ -6,6 +6,7 @@
 
 use super::{METRICS_PATH, OtlpConfig, OtlpProtocol, OtlpSignal, TRACES_PATH, under};
 use crate::model::attributes::SERVICE_NAME;
+use crate::model::redact;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::path::PathBuf;
@@ -132,7 +133,7 @@ impl Signal {
         if !usable {
             return wrong(
                 &name,
-                format!("is `{}`", super::shown(&value)),
+                format!("is `{}`", redact::url(&value)),
                 "write an address like `http://localhost:4318` or `https://collector:4317`",
             );
         }

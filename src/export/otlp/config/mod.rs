@@ -4,6 +4,7 @@ mod env;
 #[cfg(test)]
 mod tests;
 
+use crate::model::redact;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -142,7 +143,7 @@ impl fmt::Debug for OtlpSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("OtlpSignal")
-            .field("endpoint", &shown(&self.endpoint))
+            .field("endpoint", &redact::url(&self.endpoint))
             .field("protocol", &self.protocol)
             .field("headers", &names)
             .field("timeout", &self.timeout)
@@ -163,14 +164,4 @@ fn under(endpoint: &str, protocol: OtlpProtocol, path: &str) -> String {
         OtlpProtocol::Grpc => endpoint.to_owned(),
         OtlpProtocol::HttpProtobuf => format!("{}/{path}", endpoint.trim_end_matches('/')),
     }
-}
-
-/// An address without what may be secret in it: credentials and query.
-pub(super) fn shown(endpoint: &str) -> String {
-    let (scheme, rest) = endpoint.split_once("://").map_or(("", endpoint), |(scheme, rest)| (scheme, rest));
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let separator = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{separator}{authority}{path}")
 }

@@ -4,7 +4,8 @@ mod grpc;
 mod http;
 mod tls;
 
-use super::config::{OtlpProtocol, OtlpSignal, shown};
+use super::config::{OtlpProtocol, OtlpSignal};
+use crate::model::redact;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use bytes::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -94,7 +95,7 @@ pub(super) enum TransportError {
 impl Transport {
     /// Gets ready; connects with the first request. To be called within the runtime that will send.
     pub(super) fn new(signal: &OtlpSignal, service: Service) -> Result<Self, TransportError> {
-        let to = shown(&signal.endpoint);
+        let to = redact::url(&signal.endpoint);
         let wrong = || TransportError::Endpoint(to.clone());
         let uri: Uri = signal.endpoint.parse().map_err(|_| wrong())?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {

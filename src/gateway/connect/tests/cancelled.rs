@@ -1,10 +1,10 @@
 use super::peers::{Mute, Unanswered};
-use super::sockets::{Peer, head, something, until_left};
+use super::sockets::{Peer, head, on_the_way, something, until_left};
 use super::*;
 use std::sync::mpsc;
 
-/// Connects until it is in this phase, then gives up: the steps, which have ended, and nothing else is left.
-async fn given_up(connector: &Connector, origin: &Origin, phase: Phase) -> Steps {
+/// Connects until it is in this phase, looks around, then gives up: the steps, which have ended, and nothing else is left.
+async fn given_up(connector: &Connector, origin: &Origin, phase: Phase, look: impl FnOnce()) -> Steps {
     let steps = Steps::new(Anchor::new(0));
     let arrived = async {
         while steps.phase() != Some(phase) {
@@ -12,6 +12,7 @@ async fn given_up(connector: &Connector, origin: &Origin, phase: Phase) -> Steps
         }
         // Within the step, not at its first moment.
         tokio::time::sleep(Duration::from_millis(20)).await;
+        look();
     };
     tokio::select! {
         result = connector.connect(origin, Protocols::H1, &steps) => panic!("it ended: {result:?}"),
@@ -23,25 +24,15 @@ async fn given_up(connector: &Connector, origin: &Origin, phase: Phase) -> Steps
     steps
 }
 
-/// Sockets of this machine that are on their way to this address (`SYN_SENT`).
-fn on_the_way(address: SocketAddr) -> usize {
-    let port = format!(":{:04X} ", address.port());
-    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-    table
-        .lines()
-        .filter(|line| {
-            line.split_whitespace().nth(2).is_some_and(|remote| format!("{remote} ").ends_with(&port)) && line.contains(" 02 ")
-        })
-        .count()
-}
-
 #[tokio::test]
 async fn given_up_while_it_connects_it_leaves_no_socket() {
     let silent = Unanswered::new();
-    let before = on_the_way(silent.address());
-    let steps = given_up(&connector(None, |_| ()), &origin(Scheme::Http, silent.address()), Phase::Connect).await;
-    assert_eq!(steps.address(), Some(silent.address()));
-    assert_eq!(on_the_way(silent.address()), before);
+    let address = silent.address();
+    let before = on_the_way(address);
+    let look = || assert_eq!(on_the_way(address), before + 1);
+    let steps = given_up(&connector(None, |_| ()), &origin(Scheme::Http, address), Phase::Connect, look).await;
+    assert_eq!(steps.address(), Some(address));
+    assert_eq!(on_the_way(address), before);
 }
 
 #[tokio::test]
@@ -52,7 +43,7 @@ async fn given_up_in_a_handshake_it_closes() {
         until_left(&mut stream);
         told.send(()).unwrap();
     });
-    given_up(&connector(None, |_| ()), &origin(Scheme::Https, peer.address()), Phase::Tls).await;
+    given_up(&connector(None, |_| ()), &origin(Scheme::Https, peer.address()), Phase::Tls, || ()).await;
     closed.recv_timeout(Duration::from_secs(10)).unwrap();
 }
 
@@ -68,7 +59,7 @@ async fn given_up_before_a_proxy_answered_it_closes() {
         let proxy = peer.address().to_string();
         options.proxies = Proxies::read(|name| (name == "all_proxy").then(|| proxy.clone()));
     });
-    given_up(&connector, &Origin::new(Scheme::Tunnel, "a.example", 443), Phase::Proxy).await;
+    given_up(&connector, &Origin::new(Scheme::Tunnel, "a.example", 443), Phase::Proxy, || ()).await;
     closed.recv_timeout(Duration::from_secs(10)).unwrap();
 }
 
@@ -81,17 +72,13 @@ async fn given_up_while_a_name_is_resolved_only_the_resolvers_thread_goes_on() {
         Ok(Vec::new())
     });
     let connector = connector(None, |options| options.resolver = resolver.clone());
-    let steps = given_up_in_lookup(&connector).await;
+    let steps = given_up(&connector, &Origin::new(Scheme::Http, "a.example", 80), Phase::Dns, || ()).await;
     assert_eq!(steps.address(), None);
     assert!(format!("{resolver:?}").contains("under_way: 1"));
     drop(open);
     while !format!("{resolver:?}").contains("under_way: 0") {
         tokio::task::yield_now().await;
     }
-}
-
-async fn given_up_in_lookup(connector: &Connector) -> Steps {
-    given_up(connector, &Origin::new(Scheme::Http, "a.example", 80), Phase::Dns).await
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 use super::peers::{Unanswered, refused};
-use super::sockets::{Peer, both_families, until_left};
+use super::sockets::{Peer, both_families, on_the_way, until_left};
 use super::*;
 use crate::gateway::connect::race::ATTEMPT_DELAY;
 use socket2::SockRef;
@@ -79,6 +79,7 @@ async fn a_family_that_is_silent_is_left_behind() {
     let Some((v4, v6)) = both_families() else { return };
     let peer = Peer::of(v4, |mut stream| until_left(&mut stream));
     let silent = Unanswered::of(v6);
+    let before = on_the_way(silent.address());
     let connector = connector(None, |options| options.resolver = resolving(loopbacks()));
     let origin = Origin::new(Scheme::Tcp, "a.example", peer.address().port());
     let start = tokio::time::Instant::now();
@@ -86,8 +87,8 @@ async fn a_family_that_is_silent_is_left_behind() {
     assert!(start.elapsed() >= ATTEMPT_DELAY);
     assert_eq!(connected.remote, peer.address());
     let [tried] = &connected.tried[..] else { panic!("{:?}", connected.tried) };
-    assert_eq!(tried.address, silent.address());
-    assert!(tried.error.is_none());
+    assert_eq!((tried.address, tried.error.is_none()), (silent.address(), true));
+    assert_eq!(on_the_way(silent.address()), before, "the loser is closed");
 }
 
 #[tokio::test]

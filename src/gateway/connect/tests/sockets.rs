@@ -83,6 +83,19 @@ pub(super) fn reset(stream: TcpStream) {
     assert_eq!(set, 0);
 }
 
+/// Sockets of this machine that are on their way to this address: asked and not answered.
+pub(super) fn on_the_way(address: SocketAddr) -> usize {
+    /// `TCP_SYN_SENT` as the table has it.
+    const SYN_SENT: &str = "02";
+    let table = if address.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
+    let port = format!(":{:04X}", address.port());
+    let is_one = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        fields.next().is_some_and(|remote| remote.ends_with(&port)) && fields.next() == Some(SYN_SENT)
+    };
+    std::fs::read_to_string(table).unwrap().lines().filter(is_one).count()
+}
+
 /// A listener on either family's loopback with one port; `None` where this machine has no IPv6, which is said.
 pub(super) fn both_families() -> Option<(TcpListener, TcpListener)> {
     if TcpListener::bind("[::1]:0").is_err() {
