@@ -2,8 +2,9 @@
 
 use super::fault::{Faults, Problem, Setting, Source};
 use super::keys::{self, Key};
+use super::value::Value;
 use super::words::Target;
-use super::{AgentSettings, Dependency, ENV_CONFIG, Flag, GatewaySettings, Route, TcpRoute};
+use super::{AgentSettings, Dependency, ENV_CONFIG, Flag, GatewaySettings, Route, RunSettings, TcpRoute};
 use crate::agent::duration;
 use crate::agent::nearest::nearest;
 use crate::model::{Kind, Name, redact};
@@ -81,17 +82,9 @@ impl Entries<'_> {
     /// Names, references and prefixes; `written` is how many dependencies the file has, those with mistakes included.
     pub(super) fn check(&self, written: usize, faults: &mut Faults) {
         for (index, dependency) in self.dependencies.iter().enumerate() {
-            let name = &dependency.name;
-            if self.dependencies[..index].iter().any(|earlier| earlier.name.value == name.value) {
-                let hint = "write all of its places into one `match`";
-                faults.add(name.source.clone(), Problem::new(format!("`{}` is named twice", name.value), hint));
-            }
-            let of_route = self.references().any(|(route, _)| route.value == name.value);
-            if dependency.matches.is_empty() && !of_route {
-                let hint = "give it a `match`, or name it in a route";
-                faults.warn(name.source.clone(), Problem::new(format!("`{}` names nothing", name.value), hint));
-            }
+            self.check_dependency(dependency, &self.dependencies[..index], faults);
         }
+        // One with a mistake of its own is no unknown one.
         if self.dependencies.len() == written {
             for (name, kind) in self.references() {
                 self.check_reference(name, kind, faults);
@@ -100,10 +93,31 @@ impl Entries<'_> {
         for (index, route) in self.routes.iter().enumerate() {
             let prefix = &route.prefix;
             if let Some(earlier) = self.routes[..index].iter().find(|earlier| earlier.prefix.value == prefix.value) {
-                let shown = if prefix.0.is_empty() { "/" } else { &prefix.0 };
-                let message = format!("two routes have the prefix `{shown}`; the other is at {}", earlier.prefix.source);
+                let message =
+                    format!("two routes have the prefix `{}`; the other is at {}", prefix.text(), earlier.prefix.source);
                 faults.add(prefix.source.clone(), Problem::new(message, "give one of them another prefix"));
             }
+        }
+    }
+
+    /// A dependency is named once, and names something that no other does.
+    fn check_dependency(&self, dependency: &Dependency, earlier: &[Dependency], faults: &mut Faults) {
+        let name = &dependency.name;
+        if earlier.iter().any(|earlier| earlier.name.value == name.value) {
+            let hint = "write all of its places into one `match`";
+            faults.add(name.source.clone(), Problem::new(format!("`{}` is named twice", name.value), hint));
+            return;
+        }
+        for place in dependency.matches.iter() {
+            if let Some(first) = earlier.iter().find(|earlier| earlier.matches.contains(place)) {
+                let message = format!("`{place}` is `{}` already, and the first one counts", first.name.value);
+                faults.warn(dependency.matches.source.clone(), Problem::new(message, "name it once"));
+            }
+        }
+        let of_route = self.references().any(|(route, _)| route.value == name.value);
+        if dependency.matches.is_empty() && !of_route {
+            let hint = "give it a `match`, or name it in a route";
+            faults.warn(name.source.clone(), Problem::new(format!("`{}` names nothing", name.value), hint));
         }
     }
 
@@ -173,6 +187,14 @@ pub(super) fn gateway(gateway: &GatewaySettings, faults: &mut Faults) {
             duration::text(CLIENTS_KEEP)
         );
         faults.warn(gateway.idle_timeout.source.clone(), Problem::new(message, "leave it at `75s`"));
+    }
+}
+
+/// What the defaults of `run` say together.
+pub(super) fn run(run: &RunSettings, faults: &mut Faults) {
+    if *run.kill && run.deadline.is_none() {
+        let problem = Problem::new("nothing is killed without a deadline", "add `run.deadline`, or give `--deadline` each time");
+        faults.warn(run.kill.source.clone(), problem);
     }
 }
 

@@ -139,17 +139,7 @@ impl Settings {
     fn settle(sources: &Sources, file: Option<(&Path, &str)>) -> Result<Self, ConfigError> {
         let mut faults = Faults::new(file);
         let (root, wrong) = DeTable::parse_recoverable(file.map_or("", |(_, text)| text));
-        let mut lines = Vec::new();
-        for error in wrong.iter().take(SYNTAX_ERRORS_MAX) {
-            let at = faults.place(error.span().map_or(0, |span| span.start));
-            // Past its first mistake a line is guessed at.
-            if let Source::File { line, .. } = at
-                && !lines.contains(&line)
-            {
-                lines.push(line);
-                faults.add(at, error.message().replace('\n', " ").into());
-            }
-        }
+        no_toml(&wrong, &mut faults);
         // What is guessed of a text that is no TOML would be blamed for what nobody wrote.
         let nothing = DeTable::new();
         let root = if wrong.is_empty() { root.get_ref() } else { &nothing };
@@ -166,23 +156,23 @@ impl Settings {
         let routes = Section::list::<Route>(root, &mut faults);
         let tcp_routes = Section::list::<TcpRoute>(root, &mut faults);
         let entries = check::Entries { dependencies: &dependencies, routes: &routes, tcp_routes: &tcp_routes };
-        // A dependency with a mistake of its own is no unknown one.
-        entries.check(
-            root.get(Dependency::NAME).and_then(|value| value.get_ref().as_array()).map_or(0, |listed| listed.len()),
-            &mut faults,
-        );
+        let written = root.get(Dependency::NAME).and_then(|value| value.get_ref().as_array()).map_or(0, |listed| listed.len());
+        entries.check(written, &mut faults);
         if let (Some(agent), Some(gateway)) = (&agent, &gateway) {
             check::gateway(gateway, &mut faults);
             check::addresses(agent, gateway, &entries, &mut faults);
         }
+        if let Some(run) = &run {
+            check::run(run, &mut faults);
+        }
         check::variables(&sources.environment, &mut faults);
-        let warnings = faults.finish()?;
         let file = file.map(|(path, _)| path.to_owned());
         match (agent, gateway, run) {
             (Some(agent), Some(gateway), Some(run)) => {
+                let warnings = faults.finish()?;
                 Ok(Self { file, agent, gateway, run, dependencies, routes, tcp_routes, warnings })
             }
-            _ => Err(ConfigError::Invalid { faults: Vec::new(), more: 0 }),
+            _ => Err(faults.refuse()),
         }
     }
 
@@ -205,5 +195,20 @@ impl Settings {
     pub fn kind_of(&self, dependency: &str) -> Option<Kind> {
         let entries = check::Entries { dependencies: &self.dependencies, routes: &self.routes, tcp_routes: &self.tcp_routes };
         entries.kinds().find(|(name, _)| &***name == dependency).map(|(_, kind)| kind)
+    }
+}
+
+/// Notes what the parser could not read.
+fn no_toml(errors: &[toml::de::Error], faults: &mut Faults) {
+    let mut lines = Vec::new();
+    for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
+        let at = faults.place(error.span().map_or(0, |span| span.start));
+        // Past its first mistake a line is guessed at.
+        if let Source::File { line, .. } = at
+            && !lines.contains(&line)
+        {
+            lines.push(line);
+            faults.add(at, error.message().replace('\n', " ").into());
+        }
     }
 }

@@ -174,6 +174,10 @@ pub fn check_program_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// Says what is wrong with it.
 pub fn parse_place(place: &str) -> Result<(String, Option<u16>), String> {
+    if place.contains('@') {
+        // Not quoted: what stands before it may be a secret.
+        return Err("a place has no credentials; write its HOST or HOST:PORT alone".to_owned());
+    }
     if place.contains("://") {
         return Err(format!("`{place}` is a URL; write its HOST or HOST:PORT alone"));
     }
@@ -295,20 +299,18 @@ impl Value for Upstream {
 
     fn of_text(text: &str) -> Result<Self, Problem> {
         let refuse = |what: &str, hint: &str| Err(Problem::new(format!("upstream {what}"), hint));
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         // Before it is quoted anywhere: what stands there may be a secret.
-        let authority = text.split_once("://").map_or(text, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
             return refuse("holds credentials, which are not sent", "leave them out; clients send their own");
         }
         if text.contains(['?', '#']) {
             return refuse("holds a query or a fragment", "write the address and the path alone");
         }
-        let known = matches!(scheme.as_deref(), Some("http" | "https"));
+        let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
         match text.parse::<http::Uri>() {
-            Ok(uri)
-                if known && uri.host().is_some_and(|host| !host.is_empty()) && uri.port().is_some() == has_port(authority) =>
-            {
+            Ok(uri) if known && uri.host().is_some_and(|host| !host.is_empty()) && port_is_right(&uri, authority) => {
                 Ok(Self(uri))
             }
             _ => refuse(
@@ -324,9 +326,10 @@ impl Value for Upstream {
     }
 }
 
-/// Whether a port is written, which must then be one.
-fn has_port(authority: &str) -> bool {
-    authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':')
+/// Whether what stands behind the host, if anything does, is a port.
+fn port_is_right(uri: &http::Uri, authority: &str) -> bool {
+    let written = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':');
+    if written { uri.port_u16().is_some_and(|port| port > 0) } else { uri.port().is_none() }
 }
 
 impl Value for HostHeader {
