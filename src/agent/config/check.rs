@@ -7,6 +7,7 @@ use super::words::Target;
 use super::{AgentSettings, Dependency, ENV_CONFIG, Flag, GatewaySettings, Route, RunSettings, TcpRoute};
 use crate::agent::duration;
 use crate::agent::nearest::nearest;
+use crate::gateway::connect::ProxyError;
 use crate::model::{Kind, Name, redact};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -199,25 +200,15 @@ pub(super) fn run(run: &RunSettings, faults: &mut Faults) {
 }
 
 /// Nobody listens where another does, and nothing leads back to the agent itself.
-pub(super) fn addresses(agent: &AgentSettings, gateway: &GatewaySettings, entries: &Entries<'_>, faults: &mut Faults) {
-    let mut listeners = vec![Listener { what: "the admin address", address: *agent.admin, source: &agent.admin.source }];
-    listeners.extend(gateway.listen.iter().map(|address| Listener {
-        what: "the gateway",
-        address: *address,
-        source: &gateway.listen.source,
-    }));
-    listeners.extend(entries.tcp_routes.iter().map(|route| Listener {
-        what: "a TCP route",
-        address: *route.listen,
-        source: &route.listen.source,
-    }));
+pub(super) fn places(agent: &AgentSettings, gateway: &GatewaySettings, entries: &Entries<'_>, faults: &mut Faults) {
+    let listeners = listeners(agent, gateway, entries);
     for (index, later) in listeners.iter().enumerate() {
         let Some(earlier) = listeners[..index].iter().find(|earlier| overlap(earlier.address, later.address)) else { continue };
         let (told, other) = if *later.source == Source::Default { (earlier, later) } else { (later, earlier) };
         let message = format!("`{}` is taken: it is {}", told.address, other.what);
         faults.add(told.source.clone(), Problem::new(message, "give it a port of its own"));
     }
-    let own = |target: &Target| {
+    let back = |target: &Target| {
         let own = listeners.iter().find(|listener| leads_to(target, listener.address))?;
         let message = format!("`{target}` leads back to the agent itself: it is {}", own.what);
         Some(Problem::new(message, "write the address of what is behind it"))
@@ -226,18 +217,37 @@ pub(super) fn addresses(agent: &AgentSettings, gateway: &GatewaySettings, entrie
     let upstreams =
         upstreams.chain(entries.tcp_routes.iter().map(|route| (route.upstream.value.clone(), &route.upstream.source)));
     for (target, source) in upstreams {
-        if let Some(problem) = own(&target) {
+        if let Some(problem) = back(&target) {
             faults.add(source.clone(), problem);
         }
     }
-    for proxy in [&gateway.http_proxy, &gateway.https_proxy] {
-        let Some(problem) = proxy.as_ref().and_then(|url| own(&url.target())) else { continue };
-        match &proxy.source {
-            // It may be meant for the programs beside the agent, which it is right for.
-            Source::Environment(_) => faults.warn(proxy.source.clone(), problem),
-            source => faults.add(source.clone(), problem),
+    let settings = [&gateway.http_proxy, &gateway.https_proxy, &gateway.all_proxy];
+    for (variable, proxy) in gateway.proxies().each() {
+        let problem = match proxy {
+            Ok(proxy) => back(&Target { host: proxy.host.to_string(), port: proxy.port }),
+            Err(error) => Some(Problem::new(error.to_string(), ProxyError::HINT)),
+        };
+        let named = ["http_proxy", "https_proxy", "all_proxy"].iter().position(|name| *name == variable);
+        match (problem, named.map(|at| &settings[at].source)) {
+            // It may be meant for other programs, and be right for those.
+            (Some(problem), Some(source @ Source::Environment(_))) => faults.warn(source.clone(), problem),
+            (Some(problem), Some(source)) => faults.add(source.clone(), problem),
+            _ => {}
         }
     }
+}
+
+/// All that the agent listens on.
+fn listeners<'a>(agent: &'a AgentSettings, gateway: &'a GatewaySettings, entries: &Entries<'a>) -> Vec<Listener<'a>> {
+    let admin = [Listener { what: "the admin address", address: *agent.admin, source: &agent.admin.source }];
+    let gateway =
+        gateway.listen.iter().map(|address| Listener { what: "the gateway", address: *address, source: &gateway.listen.source });
+    let tcp = entries.tcp_routes.iter().map(|route| Listener {
+        what: "a TCP route",
+        address: *route.listen,
+        source: &route.listen.source,
+    });
+    admin.into_iter().chain(gateway).chain(tcp).collect()
 }
 
 /// Whether two cannot both be listened on. Port 0 is another one each time.

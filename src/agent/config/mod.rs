@@ -26,7 +26,7 @@ mod value;
 mod words;
 
 pub use fault::{ConfigError, Fault, Setting, Source};
-pub use files::{PemError, authorities, identity};
+pub use files::{PemError, identity};
 pub use keys::{AgentSettings, Dependency, GatewaySettings, Route, RunSettings, TcpRoute};
 pub use reference::{commented_file, help};
 pub use show::{SCHEMA, ShownConfig, ShownDependency, ShownKey, ShownRoute, ShownTcpRoute, schema, show, text};
@@ -35,6 +35,7 @@ pub use words::{
     check_program_name, parse_kind, parse_place,
 };
 
+use crate::gateway::connect::Proxies;
 use crate::model::{Kind, naming::Rule};
 use fault::Faults;
 use keys::{Key, Table};
@@ -105,13 +106,15 @@ impl Sources {
         Self { file: file.map(Path::to_owned).or_else(named).or_else(present), environment, flags }
     }
 
-    /// The first variable of a key that is set, and its text; no text = it is not UTF-8.
+    /// The first variable of a key that is set, and its text; no text = it is not UTF-8. An empty one hides those behind it, as Python's
+    /// clients have it with proxies.
     fn variable(&self, key: &Key) -> Option<(&'static str, Option<String>)> {
-        let set = |name: &&'static str| {
-            let value = self.environment.get(OsStr::new(name)).filter(|value| !value.is_empty())?;
-            Some((*name, value.to_str().map(str::to_owned)))
-        };
-        key.variables.iter().find_map(set)
+        let value = |name: &str| self.environment.get(OsStr::new(name));
+        // In a CGI program it is what a client sent as the field `Proxy`.
+        let is_safe = |name: &str| name != "HTTP_PROXY" || value("REQUEST_METHOD").is_none();
+        let first = key.variables.iter().filter(|name| is_safe(name)).find_map(|name| Some((*name, value(name)?)));
+        let (name, value) = first.filter(|(_, value)| !value.is_empty())?;
+        Some((name, value.to_str().map(str::to_owned)))
     }
 }
 
@@ -160,7 +163,7 @@ impl Settings {
         entries.check(written, &mut faults);
         if let (Some(agent), Some(gateway)) = (&agent, &gateway) {
             check::gateway(gateway, &mut faults);
-            check::addresses(agent, gateway, &entries, &mut faults);
+            check::places(agent, gateway, &entries, &mut faults);
         }
         if let Some(run) = &run {
             check::run(run, &mut faults);
@@ -195,6 +198,20 @@ impl Settings {
     pub fn kind_of(&self, dependency: &str) -> Option<Kind> {
         let entries = check::Entries { dependencies: &self.dependencies, routes: &self.routes, tcp_routes: &self.tcp_routes };
         entries.kinds().find(|(name, _)| &***name == dependency).map(|(_, kind)| kind)
+    }
+}
+
+impl GatewaySettings {
+    /// The proxies on the way to upstreams.
+    pub(crate) fn proxies(&self) -> Proxies {
+        let url = |proxy: &Option<ProxyUrl>| proxy.as_ref().map(|url| url.secret().to_owned());
+        Proxies::read(|variable| match variable {
+            "http_proxy" => url(&self.http_proxy),
+            "https_proxy" => url(&self.https_proxy),
+            "all_proxy" => url(&self.all_proxy),
+            "no_proxy" => Some(self.no_proxy.join(",")),
+            _ => None,
+        })
     }
 }
 

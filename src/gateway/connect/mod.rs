@@ -25,7 +25,7 @@ mod tunnel;
 
 pub(crate) use blocked::Blocked;
 pub(crate) use error::ConnectError;
-pub(crate) use proxies::Proxies;
+pub(crate) use proxies::{Proxies, ProxyError};
 pub(crate) use race::Tried;
 pub(crate) use resolve::{Family, Resolver};
 pub(crate) use steps::Steps;

@@ -43,7 +43,11 @@ pub(crate) fn roots(named: &[PathBuf]) -> Result<RootCertStore, TrustError> {
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+/// The certificates of a PEM file, or of a folder of them.
+///
+/// # Errors
+/// When it cannot be read or holds none. A single one that is none is skipped.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let (file, folder) = if path.is_dir() { (None, Some(path)) } else { (Some(path), None) };
     let found = rustls_native_certs::load_certs_from_paths(file, folder);
     match found.errors.first() {
