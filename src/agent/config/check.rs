@@ -208,33 +208,37 @@ pub(super) fn places(agent: &AgentSettings, gateway: &GatewaySettings, entries: 
         let message = format!("`{}` is taken: it is {}", told.address, other.what);
         faults.add(told.source.clone(), Problem::new(message, "give it a port of its own"));
     }
-    let back = |target: &Target| {
-        let own = listeners.iter().find(|listener| leads_to(target, listener.address))?;
-        let message = format!("`{target}` leads back to the agent itself: it is {}", own.what);
-        Some(Problem::new(message, "write the address of what is behind it"))
-    };
-    let upstreams = entries.routes.iter().map(|route| (route.upstream.target(), &route.upstream.source));
-    let upstreams =
-        upstreams.chain(entries.tcp_routes.iter().map(|route| (route.upstream.value.clone(), &route.upstream.source)));
-    for (target, source) in upstreams {
-        if let Some(problem) = back(&target) {
+    let routes = entries.routes.iter().map(|route| (route.upstream.target(), &route.upstream.source));
+    let tcp_routes = entries.tcp_routes.iter().map(|route| (route.upstream.value.clone(), &route.upstream.source));
+    for (target, source) in routes.chain(tcp_routes) {
+        if let Some(problem) = leads_back(&target, &listeners) {
             faults.add(source.clone(), problem);
         }
     }
-    let settings = [&gateway.http_proxy, &gateway.https_proxy, &gateway.all_proxy];
     for (variable, proxy) in gateway.proxies().each() {
         let problem = match proxy {
-            Ok(proxy) => back(&Target { host: proxy.host.to_string(), port: proxy.port }),
+            Ok(proxy) => leads_back(&Target { host: proxy.host.to_string(), port: proxy.port }, &listeners),
             Err(error) => Some(Problem::new(error.to_string(), ProxyError::HINT)),
         };
-        let named = ["http_proxy", "https_proxy", "all_proxy"].iter().position(|name| *name == variable);
-        match (problem, named.map(|at| &settings[at].source)) {
+        let setting = match variable {
+            "http_proxy" => &gateway.http_proxy,
+            "https_proxy" => &gateway.https_proxy,
+            _ => &gateway.all_proxy,
+        };
+        match (problem, &setting.source) {
+            (None, _) => {}
             // It may be meant for other programs, and be right for those.
-            (Some(problem), Some(source @ Source::Environment(_))) => faults.warn(source.clone(), problem),
-            (Some(problem), Some(source)) => faults.add(source.clone(), problem),
-            _ => {}
+            (Some(problem), source @ Source::Environment(_)) => faults.warn(source.clone(), problem),
+            (Some(problem), source) => faults.add(source.clone(), problem),
         }
     }
+}
+
+/// What to say of a place that is the agent's own.
+fn leads_back(target: &Target, listeners: &[Listener<'_>]) -> Option<Problem> {
+    let own = listeners.iter().find(|listener| leads_to(target, listener.address))?;
+    let message = format!("`{target}` leads back to the agent itself: it is {}", own.what);
+    Some(Problem::new(message, "write the address of what is behind it"))
 }
 
 /// All that the agent listens on.

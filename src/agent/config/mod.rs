@@ -42,6 +42,7 @@ use keys::{Key, Table};
 use section::Section;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -53,7 +54,7 @@ const DEFAULT_FILE: &str = "hopwatch.toml";
 const SYNTAX_ERRORS_MAX: usize = 100;
 
 /// Where settings come from. A flag wins over the environment, that over the file, that over the default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file; `None` = there is none.
     pub file: Option<PathBuf>,
@@ -64,7 +65,7 @@ pub struct Sources {
 }
 
 /// A setting on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Flag {
     /// The option: `--set`.
     pub option: &'static str,
@@ -93,6 +94,22 @@ pub struct Settings {
     pub tcp_routes: Vec<TcpRoute>,
     /// What is allowed and hardly meant.
     pub warnings: Vec<Fault>,
+}
+
+/// Without values, some of which are secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, environment, flags } = self;
+        let environment: Vec<_> = environment.keys().collect();
+        f.debug_struct("Sources").field("file", file).field("environment", &environment).field("flags", flags).finish()
+    }
+}
+
+/// Without its value, which may be a secret.
+impl fmt::Debug for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.option, self.key)
+    }
 }
 
 impl Sources {

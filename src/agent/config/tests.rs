@@ -466,6 +466,8 @@ fn credentials_of_a_proxy_are_in_no_text() {
         assert!(!text.contains("s3cr3t") && !text.contains("user"), "{text}");
         assert!(text.contains("http://***@proxy:3128"), "{text}");
     }
+    let said = sources(&[("HTTPS_PROXY", "http://user:s3cr3t@proxy")], &[("gateway.http_proxy", "http://user:s3cr3t@proxy")]);
+    assert_eq!(format!("{said:?}"), r#"Sources { file: None, environment: ["HTTPS_PROXY"], flags: [--set gateway.http_proxy] }"#);
     for odd in ["http://user:s3/cr3t@proxy:1", "user:s3cr3t@proxy", "http://us@er:s3cr3t@proxy:1"] {
         let url = <ProxyUrl as value::Value>::of_text(odd).unwrap();
         assert!(url.to_string().starts_with("http://***@proxy"), "{url}");
