@@ -46,7 +46,7 @@ fn help_teaches_and_tells_every_key() {
             &[
                 "[gateway]",
                 "listen = [\"127.0.0.1:9471\"]  HOPWATCH_GATEWAY_LISTEN",
-                "http_proxy, HTTP_PROXY",
+                "all_proxy, ALL_PROXY",
                 "[[route]]",
                 "Longer than clients keep theirs",
             ],
@@ -153,7 +153,7 @@ fn certificates_and_keys_are_looked_into() {
     let check = || ended(&mut command(folder.path(), &["check"]));
     let told = check();
     assert_eq!(told.code, Some(2));
-    assert!(told.err.contains("error: hopwatch.toml:4:6: cannot read `ca.pem`: "), "{}", told.err);
+    assert!(told.err.contains("error: hopwatch.toml:4:6: cannot read certificates from `ca.pem`: "), "{}", told.err);
     assert!(told.err.contains("error: hopwatch.toml:2:19: cannot read `tls.pem`: "), "{}", told.err);
     write("ca.pem", &one.cert.pem());
     write("tls.pem", &one.cert.pem());

@@ -2,10 +2,12 @@
 
 use super::fault::{Faults, Problem, Setting, Source};
 use super::keys::{self, Key};
+use super::value::Value;
 use super::words::Target;
-use super::{AgentSettings, Dependency, ENV_CONFIG, Flag, GatewaySettings, Route, TcpRoute};
+use super::{AgentSettings, Dependency, ENV_CONFIG, Flag, GatewaySettings, Route, RunSettings, TcpRoute};
 use crate::agent::duration;
 use crate::agent::nearest::nearest;
+use crate::gateway::connect::ProxyError;
 use crate::model::{Kind, Name, redact};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -81,17 +83,9 @@ impl Entries<'_> {
     /// Names, references and prefixes; `written` is how many dependencies the file has, those with mistakes included.
     pub(super) fn check(&self, written: usize, faults: &mut Faults) {
         for (index, dependency) in self.dependencies.iter().enumerate() {
-            let name = &dependency.name;
-            if self.dependencies[..index].iter().any(|earlier| earlier.name.value == name.value) {
-                let hint = "write all of its places into one `match`";
-                faults.add(name.source.clone(), Problem::new(format!("`{}` is named twice", name.value), hint));
-            }
-            let of_route = self.references().any(|(route, _)| route.value == name.value);
-            if dependency.matches.is_empty() && !of_route {
-                let hint = "give it a `match`, or name it in a route";
-                faults.warn(name.source.clone(), Problem::new(format!("`{}` names nothing", name.value), hint));
-            }
+            self.check_dependency(dependency, &self.dependencies[..index], faults);
         }
+        // One with a mistake of its own is no unknown one.
         if self.dependencies.len() == written {
             for (name, kind) in self.references() {
                 self.check_reference(name, kind, faults);
@@ -100,10 +94,31 @@ impl Entries<'_> {
         for (index, route) in self.routes.iter().enumerate() {
             let prefix = &route.prefix;
             if let Some(earlier) = self.routes[..index].iter().find(|earlier| earlier.prefix.value == prefix.value) {
-                let shown = if prefix.0.is_empty() { "/" } else { &prefix.0 };
-                let message = format!("two routes have the prefix `{shown}`; the other is at {}", earlier.prefix.source);
+                let message =
+                    format!("two routes have the prefix `{}`; the other is at {}", prefix.text(), earlier.prefix.source);
                 faults.add(prefix.source.clone(), Problem::new(message, "give one of them another prefix"));
             }
+        }
+    }
+
+    /// A dependency is named once, and names something that no other does.
+    fn check_dependency(&self, dependency: &Dependency, earlier: &[Dependency], faults: &mut Faults) {
+        let name = &dependency.name;
+        if earlier.iter().any(|earlier| earlier.name.value == name.value) {
+            let hint = "write all of its places into one `match`";
+            faults.add(name.source.clone(), Problem::new(format!("`{}` is named twice", name.value), hint));
+            return;
+        }
+        for place in dependency.matches.iter() {
+            if let Some(first) = earlier.iter().find(|earlier| earlier.matches.contains(place)) {
+                let message = format!("`{place}` is `{}` already, and the first one counts", first.name.value);
+                faults.warn(dependency.matches.source.clone(), Problem::new(message, "name it once"));
+            }
+        }
+        let of_route = self.references().any(|(route, _)| route.value == name.value);
+        if dependency.matches.is_empty() && !of_route {
+            let hint = "give it a `match`, or name it in a route";
+            faults.warn(name.source.clone(), Problem::new(format!("`{}` names nothing", name.value), hint));
         }
     }
 
@@ -176,46 +191,67 @@ pub(super) fn gateway(gateway: &GatewaySettings, faults: &mut Faults) {
     }
 }
 
+/// What the defaults of `run` say together.
+pub(super) fn run(run: &RunSettings, faults: &mut Faults) {
+    if *run.kill && run.deadline.is_none() {
+        let problem = Problem::new("nothing is killed without a deadline", "add `run.deadline`, or give `--deadline` each time");
+        faults.warn(run.kill.source.clone(), problem);
+    }
+}
+
 /// Nobody listens where another does, and nothing leads back to the agent itself.
-pub(super) fn addresses(agent: &AgentSettings, gateway: &GatewaySettings, entries: &Entries<'_>, faults: &mut Faults) {
-    let mut listeners = vec![Listener { what: "the admin address", address: *agent.admin, source: &agent.admin.source }];
-    listeners.extend(gateway.listen.iter().map(|address| Listener {
-        what: "the gateway",
-        address: *address,
-        source: &gateway.listen.source,
-    }));
-    listeners.extend(entries.tcp_routes.iter().map(|route| Listener {
-        what: "a TCP route",
-        address: *route.listen,
-        source: &route.listen.source,
-    }));
+pub(super) fn places(agent: &AgentSettings, gateway: &GatewaySettings, entries: &Entries<'_>, faults: &mut Faults) {
+    let listeners = listeners(agent, gateway, entries);
     for (index, later) in listeners.iter().enumerate() {
         let Some(earlier) = listeners[..index].iter().find(|earlier| overlap(earlier.address, later.address)) else { continue };
         let (told, other) = if *later.source == Source::Default { (earlier, later) } else { (later, earlier) };
         let message = format!("`{}` is taken: it is {}", told.address, other.what);
         faults.add(told.source.clone(), Problem::new(message, "give it a port of its own"));
     }
-    let own = |target: &Target| {
-        let own = listeners.iter().find(|listener| leads_to(target, listener.address))?;
-        let message = format!("`{target}` leads back to the agent itself: it is {}", own.what);
-        Some(Problem::new(message, "write the address of what is behind it"))
-    };
-    let upstreams = entries.routes.iter().map(|route| (route.upstream.target(), &route.upstream.source));
-    let upstreams =
-        upstreams.chain(entries.tcp_routes.iter().map(|route| (route.upstream.value.clone(), &route.upstream.source)));
-    for (target, source) in upstreams {
-        if let Some(problem) = own(&target) {
+    let routes = entries.routes.iter().map(|route| (route.upstream.target(), &route.upstream.source));
+    let tcp_routes = entries.tcp_routes.iter().map(|route| (route.upstream.value.clone(), &route.upstream.source));
+    for (target, source) in routes.chain(tcp_routes) {
+        if let Some(problem) = leads_back(&target, &listeners) {
             faults.add(source.clone(), problem);
         }
     }
-    for proxy in [&gateway.http_proxy, &gateway.https_proxy] {
-        let Some(problem) = proxy.as_ref().and_then(|url| own(&url.target())) else { continue };
-        match &proxy.source {
-            // It may be meant for the programs beside the agent, which it is right for.
-            Source::Environment(_) => faults.warn(proxy.source.clone(), problem),
-            source => faults.add(source.clone(), problem),
+    for (variable, proxy) in gateway.proxies().each() {
+        let problem = match proxy {
+            Ok(proxy) => leads_back(&Target { host: proxy.host.to_string(), port: proxy.port }, &listeners),
+            Err(error) => Some(Problem::new(error.to_string(), ProxyError::HINT)),
+        };
+        let setting = match variable {
+            "http_proxy" => &gateway.http_proxy,
+            "https_proxy" => &gateway.https_proxy,
+            _ => &gateway.all_proxy,
+        };
+        match (problem, &setting.source) {
+            (None, _) => {}
+            // It may be meant for other programs, and be right for those.
+            (Some(problem), source @ Source::Environment(_)) => faults.warn(source.clone(), problem),
+            (Some(problem), source) => faults.add(source.clone(), problem),
         }
     }
+}
+
+/// What to say of a place that is the agent's own.
+fn leads_back(target: &Target, listeners: &[Listener<'_>]) -> Option<Problem> {
+    let own = listeners.iter().find(|listener| leads_to(target, listener.address))?;
+    let message = format!("`{target}` leads back to the agent itself: it is {}", own.what);
+    Some(Problem::new(message, "write the address of what is behind it"))
+}
+
+/// All that the agent listens on.
+fn listeners<'a>(agent: &'a AgentSettings, gateway: &'a GatewaySettings, entries: &Entries<'a>) -> Vec<Listener<'a>> {
+    let admin = [Listener { what: "the admin address", address: *agent.admin, source: &agent.admin.source }];
+    let gateway =
+        gateway.listen.iter().map(|address| Listener { what: "the gateway", address: *address, source: &gateway.listen.source });
+    let tcp = entries.tcp_routes.iter().map(|route| Listener {
+        what: "a TCP route",
+        address: *route.listen,
+        source: &route.listen.source,
+    });
+    admin.into_iter().chain(gateway).chain(tcp).collect()
 }
 
 /// Whether two cannot both be listened on. Port 0 is another one each time.

@@ -1,5 +1,6 @@
 //! Where a setting is from, and what is wrong with it.
 
+use crate::model::redact;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
@@ -123,6 +124,11 @@ impl Problem {
     pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: Some(hint.into()) }
     }
+
+    /// At its place, fit to be shown: values are quoted in it as they were written.
+    fn at(self, at: Source) -> Fault {
+        Fault { at, message: redact::printable(&self.message), hint: self.hint.as_deref().map(redact::printable) }
+    }
 }
 
 impl From<String> for Problem {
@@ -158,7 +164,7 @@ impl Faults {
 
     /// Notes a mistake.
     pub(super) fn add(&mut self, at: Source, problem: Problem) {
-        self.found.push(Fault { at, message: problem.message, hint: problem.hint });
+        self.found.push(problem.at(at));
     }
 
     /// Notes a mistake at a byte of the file.
@@ -166,19 +172,24 @@ impl Faults {
         self.add(self.place(at), problem);
     }
 
-    /// Notes what is allowed and hardly meant.
+    /// Notes what is allowed and hardly meant; once, where two settings have it from one place.
     pub(super) fn warn(&mut self, at: Source, problem: Problem) {
-        self.warnings.push(Fault { at, message: problem.message, hint: problem.hint });
+        let warning = problem.at(at);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     /// The warnings, where there is no mistake.
     ///
     /// # Errors
+    /// The mistakes.
+    pub(super) fn finish(self) -> Result<Vec<Fault>, ConfigError> {
+        if self.found.is_empty() { Ok(self.warnings) } else { Err(self.refuse()) }
+    }
+
     /// The mistakes, in the order of the file, then of the environment and the flags.
-    pub(super) fn finish(mut self) -> Result<Vec<Fault>, ConfigError> {
-        if self.found.is_empty() {
-            return Ok(self.warnings);
-        }
+    pub(super) fn refuse(mut self) -> ConfigError {
         self.found.sort_by_key(|fault| match &fault.at {
             Source::File { line, column, .. } => (0, *line, *column),
             Source::Environment(_) => (1, 0, 0),
@@ -186,7 +197,7 @@ impl Faults {
         });
         let more = self.found.len().saturating_sub(FAULTS_MAX);
         self.found.truncate(FAULTS_MAX);
-        Err(ConfigError::Invalid { faults: self.found, more })
+        ConfigError::Invalid { faults: self.found, more }
     }
 }
 

@@ -1,7 +1,8 @@
 //! PEM files that settings name: certificates and keys.
 
-use super::fault::{Fault, Source};
-use super::{Setting, Settings};
+use super::Settings;
+use super::fault::Fault;
+use crate::gateway::connect::trust;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -39,28 +40,21 @@ pub enum PemError {
     },
 }
 
-/// The certificates of a PEM file.
-///
-/// # Errors
-/// When it cannot be read, or holds none.
-pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
-    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let found: Vec<_> = found.map_err(|source| PemError::Unreadable { path: path.to_owned(), source })?;
-    if found.is_empty() {
-        return Err(PemError::Missing { path: path.to_owned(), what: "certificate" });
-    }
-    Ok(found)
-}
-
 /// A certificate chain with its key, to serve TLS with.
 ///
 /// # Errors
 /// When one of the files cannot be read or holds none, or when they do not belong together.
 pub fn identity(certificate: &Path, key: &Path) -> Result<CertifiedKey, PemError> {
-    let chain = authorities(certificate)?;
+    let unreadable = |path: &Path, source| PemError::Unreadable { path: path.to_owned(), source };
+    let missing = |path: &Path, what| PemError::Missing { path: path.to_owned(), what };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    let chain = chain.map_err(|source| unreadable(certificate, source))?;
+    if chain.is_empty() {
+        return Err(missing(certificate, "certificate"));
+    }
     let private = PrivateKeyDer::from_pem_file(key).map_err(|source| match source {
-        pem::Error::NoItemsFound => PemError::Missing { path: key.to_owned(), what: "private key" },
-        source => PemError::Unreadable { path: key.to_owned(), source },
+        pem::Error::NoItemsFound => missing(key, "private key"),
+        source => unreadable(key, source),
     })?;
     CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider()).map_err(|source| PemError::Unusable {
         certificate: certificate.to_owned(),
@@ -73,19 +67,17 @@ impl Settings {
     /// Looks into the files that the settings name: what is wrong with them.
     #[must_use]
     pub fn check_files(&self) -> Vec<Fault> {
-        let told = |at: &Source, error: PemError| {
-            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-            Fault { at: at.clone(), message: format!("{error}{cause}"), hint: hint(&error) }
-        };
-        let mut wrong = Vec::new();
-        let Setting { value: authorities_files, source } = &self.gateway.ca;
-        wrong.extend(authorities_files.iter().filter_map(|path| authorities(path).err()).map(|error| told(source, error)));
+        let ca = &self.gateway.ca;
+        let untrusted = ca.iter().filter_map(|path| trust::certificates(path).err());
+        let mut wrong: Vec<_> =
+            untrusted.map(|error| Fault { at: ca.source.clone(), message: error.to_string(), hint: None }).collect();
         if let (Some(certificate), Some(key)) = (&self.gateway.tls_certificate.value, &self.gateway.tls_key.value)
             && let Err(error) = identity(certificate, key)
         {
             let of_key = matches!(&error, PemError::Unreadable { path, .. } | PemError::Missing { path, .. } if path == key);
             let at = if of_key { &self.gateway.tls_key.source } else { &self.gateway.tls_certificate.source };
-            wrong.push(told(at, error));
+            let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+            wrong.push(Fault { at: at.clone(), message: format!("{error}{cause}"), hint: hint(&error) });
         }
         wrong
     }

@@ -239,12 +239,14 @@ table! {
         tls_certificate: Option<PathBuf> = "", like "/etc/hopwatch/tls.pem", env "HOPWATCH_TLS_CERTIFICATE";
         /// Its private key, a PEM file.
         tls_key: Option<PathBuf> = "", like "/etc/hopwatch/tls.key", env "HOPWATCH_TLS_KEY";
-        /// PEM files of authorities that upstreams may be signed by, beside the system's.
+        /// PEM files, or folders of them, of authorities that upstreams may be signed by, beside the system's.
         ca: Vec<PathBuf> = "", like "/etc/hopwatch/ca.pem", env "HOPWATCH_CA";
         /// The forward proxy that `http` upstreams are reached through.
-        http_proxy: Option<ProxyUrl> = "", like "http://proxy.internal:3128", env "http_proxy" or "HTTP_PROXY" or "all_proxy" or "ALL_PROXY";
-        /// The forward proxy that `https` and TCP upstreams are reached through.
-        https_proxy: Option<ProxyUrl> = "", like "http://proxy.internal:3128", env "https_proxy" or "HTTPS_PROXY" or "all_proxy" or "ALL_PROXY";
+        http_proxy: Option<ProxyUrl> = "", like "http://proxy.internal:3128", env "http_proxy" or "HTTP_PROXY";
+        /// The forward proxy that `https` upstreams and tunnels are reached through.
+        https_proxy: Option<ProxyUrl> = "", like "http://proxy.internal:3128", env "https_proxy" or "HTTPS_PROXY";
+        /// The forward proxy of what has none of its own, TCP routes among it.
+        all_proxy: Option<ProxyUrl> = "", like "http://proxy.internal:3128", env "all_proxy" or "ALL_PROXY";
         /// Hosts, domains and networks that are reached without a proxy; `*` is every one.
         no_proxy: Vec<String> = "", like "localhost, .internal, 10.0.0.0/8", env "no_proxy" or "NO_PROXY";
     }

@@ -26,7 +26,7 @@ mod value;
 mod words;
 
 pub use fault::{ConfigError, Fault, Setting, Source};
-pub use files::{PemError, authorities, identity};
+pub use files::{PemError, identity};
 pub use keys::{AgentSettings, Dependency, GatewaySettings, Route, RunSettings, TcpRoute};
 pub use reference::{commented_file, help};
 pub use show::{SCHEMA, ShownConfig, ShownDependency, ShownKey, ShownRoute, ShownTcpRoute, schema, show, text};
@@ -35,12 +35,14 @@ pub use words::{
     check_program_name, parse_kind, parse_place,
 };
 
+use crate::gateway::connect::Proxies;
 use crate::model::{Kind, naming::Rule};
 use fault::Faults;
 use keys::{Key, Table};
 use section::Section;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -52,7 +54,7 @@ const DEFAULT_FILE: &str = "hopwatch.toml";
 const SYNTAX_ERRORS_MAX: usize = 100;
 
 /// Where settings come from. A flag wins over the environment, that over the file, that over the default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file; `None` = there is none.
     pub file: Option<PathBuf>,
@@ -63,7 +65,7 @@ pub struct Sources {
 }
 
 /// A setting on the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Flag {
     /// The option: `--set`.
     pub option: &'static str,
@@ -94,6 +96,22 @@ pub struct Settings {
     pub warnings: Vec<Fault>,
 }
 
+/// Without values, some of which are secrets.
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, environment, flags } = self;
+        let environment: Vec<_> = environment.keys().collect();
+        f.debug_struct("Sources").field("file", file).field("environment", &environment).field("flags", flags).finish()
+    }
+}
+
+/// Without its value, which may be a secret.
+impl fmt::Debug for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.option, self.key)
+    }
+}
+
 impl Sources {
     /// The file of this name, else of `HOPWATCH_CONFIG`, else `hopwatch.toml` of the working directory if there is one; this process's
     /// environment; and these flags.
@@ -105,13 +123,15 @@ impl Sources {
         Self { file: file.map(Path::to_owned).or_else(named).or_else(present), environment, flags }
     }
 
-    /// The first variable of a key that is set, and its text; no text = it is not UTF-8.
+    /// The first variable of a key that is set, and its text; no text = it is not UTF-8. An empty one hides those behind it, as Python's
+    /// clients have it with proxies.
     fn variable(&self, key: &Key) -> Option<(&'static str, Option<String>)> {
-        let set = |name: &&'static str| {
-            let value = self.environment.get(OsStr::new(name)).filter(|value| !value.is_empty())?;
-            Some((*name, value.to_str().map(str::to_owned)))
-        };
-        key.variables.iter().find_map(set)
+        let value = |name: &str| self.environment.get(OsStr::new(name));
+        // In a CGI program it is what a client sent as the field `Proxy`.
+        let is_safe = |name: &str| name != "HTTP_PROXY" || value("REQUEST_METHOD").is_none();
+        let first = key.variables.iter().filter(|name| is_safe(name)).find_map(|name| Some((*name, value(name)?)));
+        let (name, value) = first.filter(|(_, value)| !value.is_empty())?;
+        Some((name, value.to_str().map(str::to_owned)))
     }
 }
 
@@ -139,17 +159,7 @@ impl Settings {
     fn settle(sources: &Sources, file: Option<(&Path, &str)>) -> Result<Self, ConfigError> {
         let mut faults = Faults::new(file);
         let (root, wrong) = DeTable::parse_recoverable(file.map_or("", |(_, text)| text));
-        let mut lines = Vec::new();
-        for error in wrong.iter().take(SYNTAX_ERRORS_MAX) {
-            let at = faults.place(error.span().map_or(0, |span| span.start));
-            // Past its first mistake a line is guessed at.
-            if let Source::File { line, .. } = at
-                && !lines.contains(&line)
-            {
-                lines.push(line);
-                faults.add(at, error.message().replace('\n', " ").into());
-            }
-        }
+        no_toml(&wrong, &mut faults);
         // What is guessed of a text that is no TOML would be blamed for what nobody wrote.
         let nothing = DeTable::new();
         let root = if wrong.is_empty() { root.get_ref() } else { &nothing };
@@ -166,23 +176,23 @@ impl Settings {
         let routes = Section::list::<Route>(root, &mut faults);
         let tcp_routes = Section::list::<TcpRoute>(root, &mut faults);
         let entries = check::Entries { dependencies: &dependencies, routes: &routes, tcp_routes: &tcp_routes };
-        // A dependency with a mistake of its own is no unknown one.
-        entries.check(
-            root.get(Dependency::NAME).and_then(|value| value.get_ref().as_array()).map_or(0, |listed| listed.len()),
-            &mut faults,
-        );
+        let written = root.get(Dependency::NAME).and_then(|value| value.get_ref().as_array()).map_or(0, |listed| listed.len());
+        entries.check(written, &mut faults);
         if let (Some(agent), Some(gateway)) = (&agent, &gateway) {
             check::gateway(gateway, &mut faults);
-            check::addresses(agent, gateway, &entries, &mut faults);
+            check::places(agent, gateway, &entries, &mut faults);
+        }
+        if let Some(run) = &run {
+            check::run(run, &mut faults);
         }
         check::variables(&sources.environment, &mut faults);
-        let warnings = faults.finish()?;
         let file = file.map(|(path, _)| path.to_owned());
         match (agent, gateway, run) {
             (Some(agent), Some(gateway), Some(run)) => {
+                let warnings = faults.finish()?;
                 Ok(Self { file, agent, gateway, run, dependencies, routes, tcp_routes, warnings })
             }
-            _ => Err(ConfigError::Invalid { faults: Vec::new(), more: 0 }),
+            _ => Err(faults.refuse()),
         }
     }
 
@@ -205,5 +215,34 @@ impl Settings {
     pub fn kind_of(&self, dependency: &str) -> Option<Kind> {
         let entries = check::Entries { dependencies: &self.dependencies, routes: &self.routes, tcp_routes: &self.tcp_routes };
         entries.kinds().find(|(name, _)| &***name == dependency).map(|(_, kind)| kind)
+    }
+}
+
+impl GatewaySettings {
+    /// The proxies on the way to upstreams.
+    pub(crate) fn proxies(&self) -> Proxies {
+        let url = |proxy: &Option<ProxyUrl>| proxy.as_ref().map(|url| url.secret().to_owned());
+        Proxies::read(|variable| match variable {
+            "http_proxy" => url(&self.http_proxy),
+            "https_proxy" => url(&self.https_proxy),
+            "all_proxy" => url(&self.all_proxy),
+            "no_proxy" => Some(self.no_proxy.join(",")),
+            _ => None,
+        })
+    }
+}
+
+/// Notes what the parser could not read.
+fn no_toml(errors: &[toml::de::Error], faults: &mut Faults) {
+    let mut lines = Vec::new();
+    for error in errors.iter().take(SYNTAX_ERRORS_MAX) {
+        let at = faults.place(error.span().map_or(0, |span| span.start));
+        // Past its first mistake a line is guessed at.
+        if let Source::File { line, .. } = at
+            && !lines.contains(&line)
+        {
+            lines.push(line);
+            faults.add(at, error.message().replace('\n', " ").into());
+        }
     }
 }

@@ -74,16 +74,18 @@ fn facts(key: &Key) -> String {
 
 /// Writes a text in lines that are not too long, each behind an indent.
 fn wrap(out: &mut String, indent: &str, text: &str) {
-    let mut line = String::new();
+    let mut width = 0;
     for word in text.split(' ') {
-        if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > WIDTH {
-            out.push_str(&format!("{indent}{line}\n"));
-            line.clear();
+        let longer = width + 1 + word.len();
+        if width > 0 && longer <= WIDTH {
+            out.push(' ');
+            width = longer;
+        } else {
+            out.push_str(if width > 0 { "\n" } else { "" });
+            out.push_str(indent);
+            width = indent.len() + word.len();
         }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
+        out.push_str(word);
     }
-    out.push_str(&format!("{indent}{line}\n"));
+    out.push('\n');
 }

@@ -75,22 +75,6 @@ impl ProxyUrl {
     pub fn secret(&self) -> &str {
         &self.0
     }
-
-    /// Where the proxy is: at curl's port where none is named.
-    #[must_use]
-    pub fn target(&self) -> Target {
-        let (scheme, _, place) = self.parts();
-        let (host, port) = parse_place(place).unwrap_or_default();
-        Target { host, port: port.unwrap_or(if scheme.eq_ignore_ascii_case("https") { 443 } else { 1080 }) }
-    }
-
-    /// Its scheme, whether it holds credentials, and its `HOST[:PORT]`.
-    fn parts(&self) -> (&str, bool, &str) {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
-        // The last one, whatever a password may hold.
-        let (credentials, place) = rest.rsplit_once('@').map_or((false, rest), |(_, place)| (true, place));
-        (scheme, credentials, place.split(['/', '?', '#']).next().unwrap_or_default())
-    }
 }
 
 impl Upstream {
@@ -112,8 +96,10 @@ impl Upstream {
 /// With its credentials masked, and without what stands behind the address.
 impl fmt::Display for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, credentials, place) = self.parts();
-        write!(f, "{scheme}://{}{place}", if credentials { "***@" } else { "" })
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("http", &self.0));
+        // The last one, whatever a password may hold.
+        let (mask, place) = rest.rsplit_once('@').map_or(("", rest), |(_, place)| ("***@", place));
+        write!(f, "{scheme}://{mask}{}", place.split(['/', '?', '#']).next().unwrap_or_default())
     }
 }
 
@@ -174,6 +160,10 @@ pub fn check_program_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// Says what is wrong with it.
 pub fn parse_place(place: &str) -> Result<(String, Option<u16>), String> {
+    if place.contains('@') {
+        // Not quoted: what stands before it may be a secret.
+        return Err("a place has no credentials; write its HOST or HOST:PORT alone".to_owned());
+    }
     if place.contains("://") {
         return Err(format!("`{place}` is a URL; write its HOST or HOST:PORT alone"));
     }
@@ -295,20 +285,18 @@ impl Value for Upstream {
 
     fn of_text(text: &str) -> Result<Self, Problem> {
         let refuse = |what: &str, hint: &str| Err(Problem::new(format!("upstream {what}"), hint));
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         // Before it is quoted anywhere: what stands there may be a secret.
-        let authority = text.split_once("://").map_or(text, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
             return refuse("holds credentials, which are not sent", "leave them out; clients send their own");
         }
         if text.contains(['?', '#']) {
             return refuse("holds a query or a fragment", "write the address and the path alone");
         }
-        let known = matches!(scheme.as_deref(), Some("http" | "https"));
+        let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
         match text.parse::<http::Uri>() {
-            Ok(uri)
-                if known && uri.host().is_some_and(|host| !host.is_empty()) && uri.port().is_some() == has_port(authority) =>
-            {
+            Ok(uri) if known && uri.host().is_some_and(|host| !host.is_empty()) && port_is_right(&uri, authority) => {
                 Ok(Self(uri))
             }
             _ => refuse(
@@ -324,9 +312,10 @@ impl Value for Upstream {
     }
 }
 
-/// Whether a port is written, which must then be one.
-fn has_port(authority: &str) -> bool {
-    authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':')
+/// Whether what stands behind the host, if anything does, is a port.
+fn port_is_right(uri: &http::Uri, authority: &str) -> bool {
+    let written = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':');
+    if written { uri.port_u16().is_some_and(|port| port > 0) } else { uri.port().is_none() }
 }
 
 impl Value for HostHeader {
@@ -380,29 +369,13 @@ impl Value for RunAgent {
     }
 }
 
+/// Any text: whether it names a proxy is the gateway's to say ([`super::check`]), and of a variable that is not ours matters only
+/// where it is used.
 impl Value for ProxyUrl {
     const FORM: &'static str = "a proxy's URL, like `http://proxy.internal:3128`";
 
     fn of_text(text: &str) -> Result<Self, Problem> {
-        let url = Self(text.trim().to_owned());
-        let scheme = url.parts().0.to_ascii_lowercase();
-        match scheme.as_str() {
-            "http" | "https" => {}
-            // The rest is not quoted: it may hold credentials.
-            _ if scheme.starts_with("socks") => {
-                return Err(Problem::new("SOCKS proxies are not spoken", format!("write {}", Self::FORM)));
-            }
-            _ => {
-                return Err(Problem::new(
-                    format!("`{}` is no scheme of a proxy", redact::name(&scheme)),
-                    format!("write {}", Self::FORM),
-                ));
-            }
-        }
-        if url.target().host.is_empty() {
-            return Err(Problem::new("the proxy's host is missing, or is none", format!("write {}", Self::FORM)));
-        }
-        Ok(url)
+        String::of_text(text).map(Self)
     }
 
     fn text(&self) -> String {

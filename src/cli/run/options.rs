@@ -198,7 +198,13 @@ impl RunArgs {
         let providers = ProviderRoutes::of(|name| std::env::var(name).ok());
         Ok(Plan {
             gateway: Some(GatewayPlan {
-                settings: gateway::settings(&settings, Arc::new(naming.clone()), &providers, trust::named_by(|name| std::env::var_os(name)), Vec::new()),
+                settings: gateway::settings(
+                    &settings,
+                    Arc::new(naming.clone()),
+                    &providers,
+                    trust::named_by(|name| std::env::var_os(name)),
+                    Vec::new(),
+                ),
                 providers,
                 sets_proxies: !self.no_proxy_env,
                 sets_base_urls: !self.no_base_urls,

@@ -90,7 +90,11 @@ pub(crate) fn named_by(environment: impl Fn(&str) -> Option<OsString>) -> Vec<Pa
     files.chain(folders.into_iter().filter(|folder| folder.is_dir())).collect()
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+/// The certificates of a PEM file, or of a folder of them.
+///
+/// # Errors
+/// When it cannot be read or holds none. A single one that is none is skipped.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let (file, folder) = if path.is_dir() { (None, Some(path)) } else { (Some(path), None) };
     let found = rustls_native_certs::load_certs_from_paths(file, folder);
     match found.errors.first() {
