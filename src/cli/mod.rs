@@ -10,6 +10,7 @@ mod failure;
 mod probe;
 mod report;
 mod run;
+mod signals;
 mod usage;
 
 use clap::{Parser, Subcommand};

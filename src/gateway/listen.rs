@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,13 +37,14 @@ impl Drop for Client {
 /// Who is told of clients that have come.
 type Gate = Option<SyncSender<Arc<Downstream>>>;
 
-/// Accepts clients until the gateway drains.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gate) {
+/// Accepts clients until the gateway drains, or this listener of it is closed.
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gate, mut closed: oneshot::Receiver<()>) {
     let mut stage = shared.stage.subscribe();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
+            _ = &mut closed => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {

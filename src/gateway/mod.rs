@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{oneshot, watch};
 use upstream::Pool;
 
@@ -47,10 +47,18 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
-    addresses: Vec<SocketAddr>,
+    runtime: Handle,
+    listening: Vec<Listening>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     watch: Option<Watch>,
+}
+
+/// Where clients come in, until it is dropped.
+#[derive(Debug)]
+struct Listening {
+    address: SocketAddr,
+    _until: oneshot::Sender<()>,
 }
 
 /// A view of a gateway, to be had from any thread.
@@ -76,7 +84,7 @@ struct Shared {
     recorder: Arc<Recorder>,
     pool: Pool,
     settings: RwLock<Arc<InForce>>,
-    own: RwLock<Arc<[SocketAddr]>>,
+    own: RwLock<Vec<SocketAddr>>,
     clients: Mutex<FxHashMap<NonZeroU64, Arc<Downstream>>>,
     numbers: AtomicU64,
     stage: watch::Sender<Stage>,
@@ -149,35 +157,24 @@ impl Gateway {
     /// A listener that cannot be used, or a system that gives no thread.
     pub fn start(options: Options) -> io::Result<Self> {
         let Options { anchor, keep, workers, listeners, settings } = options;
-        let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let runtime = runtime(workers)?;
         let (stage, _) = watch::channel(Stage::Open);
         let shared = Arc::new(Shared {
             recorder: Arc::new(Recorder::new(anchor, Arc::clone(&settings.naming), keep)),
             pool: Pool::new(anchor),
             settings: RwLock::new(Arc::new(InForce::new(settings))),
-            own: RwLock::new(addresses.clone().into()),
+            own: RwLock::default(),
             clients: Mutex::default(),
             numbers: AtomicU64::new(0),
             stage,
         });
-        let mut ready = Vec::new();
-        for listener in listeners {
-            listener.set_nonblocking(true)?;
-            let _inside = runtime.enter();
-            ready.push(tokio::net::TcpListener::from_std(listener)?);
-        }
+        let handle = runtime.handle().clone();
         let clients = Watch::start(Arc::clone(&shared))?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop, mut stopped) = oneshot::channel();
         let inside = Arc::clone(&shared);
-        let gate = clients.gate();
         let thread = std::thread::Builder::new().name("hopwatch-gateway".into()).spawn(move || {
             runtime.block_on(async {
-                for listener in ready {
-                    tokio::spawn(listen::accept(Arc::clone(&inside), listener, gate.clone()));
-                }
                 let mut sweep = tokio::time::interval(SWEEP);
-                let mut stopped = stopped;
                 loop {
                     tokio::select! {
                         _ = &mut stopped => return,
@@ -187,13 +184,44 @@ impl Gateway {
             });
             runtime.shutdown_timeout(STOP_TIMEOUT);
         })?;
-        Ok(Self { shared, addresses, stop: Some(stop), thread: Some(thread), watch: Some(clients) })
+        let (stop, thread, watch) = (Some(stop), Some(thread), Some(clients));
+        let mut gateway = Self { shared, runtime: handle, listening: Vec::new(), stop, thread, watch };
+        listeners.into_iter().try_for_each(|listener| gateway.listen(listener).map(drop))?;
+        Ok(gateway)
+    }
+
+    /// Clients come in here too; where that is.
+    ///
+    /// # Errors
+    /// A listener that cannot be used.
+    pub fn listen(&mut self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let inside = self.runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        drop(inside);
+        let (until, closed) = oneshot::channel();
+        let gate = self.watch.as_ref().and_then(Watch::gate);
+        // Before the first client: what leads back to here is not to be connected to.
+        self.listening.push(Listening { address, _until: until });
+        self.own_changed();
+        self.runtime.spawn(listen::accept(Arc::clone(&self.shared), listener, gate, closed));
+        Ok(address)
+    }
+
+    /// No more clients come in here. Those that are there stay.
+    pub fn unlisten(&mut self, address: SocketAddr) {
+        self.listening.retain(|listening| listening.address != address);
+        self.own_changed();
+    }
+
+    fn own_changed(&self) {
+        *self.shared.own.write().unwrap_or_else(PoisonError::into_inner) = self.addresses().collect();
     }
 
     /// Where it listens, in the order of its listeners.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listening.iter().map(|listening| listening.address)
     }
 
     /// A view of what goes on, to be had from any thread while it lasts.

@@ -2,6 +2,7 @@
 
 use super::export::Export;
 use super::message;
+use super::onlookers::Onlookers;
 use super::options::Plan;
 use super::source::Source;
 use crate::agent::assemble::{RunFacts, process_run};
@@ -34,7 +35,7 @@ pub(crate) struct Finished {
 }
 
 /// Judges a run that is over.
-pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
+pub(super) fn finish(source: Source, onlookers: Onlookers, facts: Facts<'_>, code: u8) -> Finished {
     let Facts { plan, start, end, exit } = facts;
     let observed = source.finish(end);
     let notes = message::notes(observed.as_ref());
@@ -51,6 +52,7 @@ pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
     }
     let findings = attribution::findings(&[&run]);
     let export = plan.otlp.as_ref().and_then(|config| Export::start(config, &mut run, &judgement));
+    onlookers.finish(&run, &losses, export.is_some());
     let report = report::report(plan.source, end, &[(&run, &judgement)], &findings, &losses, notes);
     Finished { code, by_user: exit.by_user, report, export }
 }

@@ -186,12 +186,12 @@ impl Recorder {
     fn losses_of(&self, assembly: &Assembly) -> Losses {
         let flow = self.flow();
         let (open, queued) = (flow.open.len() as u64, flow.ended.len() as u64);
-        let missed = if flow.missed > 0 { [("connections", flow.missed)].into() } else { Default::default() };
+        let missed = if flow.missed > 0 { [("connections".into(), flow.missed)].into() } else { Default::default() };
         let mut losses = assembly.hops.losses((open, 0), missed);
         losses.started += open + queued + flow.dropped;
         losses.recorded += queued;
         if flow.dropped > 0 {
-            losses.dropped.insert("queue_full", flow.dropped);
+            losses.dropped.insert("queue_full".into(), flow.dropped);
         }
         losses
     }
