@@ -16,6 +16,15 @@ pub mod provider;
 pub mod sse;
 pub mod usage;
 
+/// Which way bytes went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server.
+    Request,
+    /// From the server to the client.
+    Response,
+}
+
 /// Bytes of one direction of a connection as one call moved them, complete or cut.
 ///
 /// The call moved `head.len() + skipped + tail.len()` bytes; `skipped` of them, between `head` and `tail`, were not kept.
