@@ -5,8 +5,10 @@
 //! head that is cut is told as far as it was seen. Everything that reads traffic uses these: observer, gateway, tunnels.
 //!
 //! One folder or file a protocol: [`http1`] (heads, bodies, pairing of requests and answers), [`sse`] (server-sent events),
+//! [`tls`] (handshake and exchanges by record heads),
 //! [`usage`] (model, stream flag, tokens in JSON), [`encoding`] (compressed bodies), [`headers`] (the header fields
-//! that are facts), [`provider`] (what a known host and path mean), [`peer`] (what a peer is called). TLS records, PostgreSQL and HTTP/2 follow here, in the same shape.
+//! that are facts), [`provider`] (what a known host and path mean), [`peer`] (what a peer is called). PostgreSQL and HTTP/2 follow
+//! here, in the same shape.
 
 pub mod encoding;
 pub mod headers;
@@ -14,6 +16,7 @@ pub mod http1;
 pub mod peer;
 pub mod provider;
 pub mod sse;
+pub mod tls;
 pub mod usage;
 
 /// Which way bytes went.
