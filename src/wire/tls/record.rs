@@ -6,6 +6,8 @@ use memchr::memchr_iter;
 const HEAD: usize = 5;
 /// Most bytes that a record carries (RFC 5246, 6.2.3).
 const LENGTH_MAX: u16 = (1 << 14) + 2048;
+/// So many heads in a row are no accident.
+const CHAIN: usize = 8;
 
 /// What a record carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,15 +148,16 @@ fn read([kind, major, minor, high, low]: [u8; HEAD]) -> Option<(Kind, u16)> {
     (major == 3 && minor <= 4 && length <= LENGTH_MAX).then_some((kind, length))
 }
 
-/// Whether a record begins here, and one where it ends, as far as the bytes reach.
+/// Whether a record begins here, and one where it ends, and so on as far as the bytes reach, or far enough.
 fn chains(bytes: &[u8]) -> bool {
     let mut rest = bytes;
-    while let Some((head, body)) = rest.split_first_chunk() {
+    for _ in 0..CHAIN {
+        let Some((head, body)) = rest.split_first_chunk() else { return rest.len() < bytes.len() };
         let Some((_, length)) = read(*head) else { return false };
         match body.get(usize::from(length)..) {
             Some(next) if !next.is_empty() => rest = next,
             _ => return true,
         }
     }
-    rest.len() < bytes.len()
+    true
 }
