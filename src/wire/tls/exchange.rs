@@ -48,6 +48,34 @@ impl Exchanges {
     /// An application record begins. `None` = of unknown length.
     #[inline]
     pub(super) fn record(&mut self, direction: Direction, at: u64, length: Option<u16>, tell: &mut impl FnMut(Fact)) {
+        if self.goes_on(direction, at).is_none() {
+            self.record_at(direction, at, length, tell);
+        }
+    }
+
+    /// Bytes of an application record moved.
+    #[inline]
+    pub(super) fn moved(&mut self, direction: Direction, at: u64, bytes: u64, tell: &mut impl FnMut(Fact)) {
+        match self.goes_on(direction, at) {
+            Some(count) => *count = count.saturating_add(bytes),
+            None => self.moved_at(direction, at, bytes, tell),
+        }
+    }
+
+    /// Counts the bytes of a side that has moved at this moment already, so that there is nothing to be told.
+    #[inline]
+    fn goes_on(&mut self, direction: Direction, at: u64) -> Option<&mut u64> {
+        match (direction, self.current.as_mut()?) {
+            (Direction::Request, Exchange { sent_at, sent, answer: None, .. }) => (*sent_at == at).then_some(sent),
+            (Direction::Response, Exchange { answer: Some(answer), .. }) => {
+                (answer.at == at && !answer.doubtful).then_some(&mut answer.received)
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn record_at(&mut self, direction: Direction, at: u64, length: Option<u16>, tell: &mut impl FnMut(Fact)) {
         match direction {
             Direction::Request => self.asks(at, tell),
             Direction::Response => {
@@ -57,9 +85,8 @@ impl Exchanges {
         }
     }
 
-    /// Bytes of an application record moved.
-    #[inline]
-    pub(super) fn moved(&mut self, direction: Direction, at: u64, bytes: u64, tell: &mut impl FnMut(Fact)) {
+    #[inline(never)]
+    fn moved_at(&mut self, direction: Direction, at: u64, bytes: u64, tell: &mut impl FnMut(Fact)) {
         let tickets_until = self.tickets_until;
         let Some(exchange) = &mut self.current else { return };
         match (direction, &mut exchange.answer) {

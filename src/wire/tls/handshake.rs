@@ -111,6 +111,11 @@ impl Handshake {
         matches!(self.version, None | Some(Version::TLS13)) && length == self.suite.alert()
     }
 
+    /// Whether an application record of so many bytes is part of an exchange.
+    pub(super) const fn is_data(&self, length: u16) -> bool {
+        self.ended.is_some() && !self.is_alert(length)
+    }
+
     /// Bytes of the server came.
     pub(super) const fn hear(&mut self, at: u64) {
         if self.ended.is_none() {
@@ -201,30 +206,6 @@ impl Handshake {
         Means::Nothing
     }
 
-    /// A record of either side begins, after the end.
-    pub(super) fn after_end(
-        &self,
-        direction: Direction,
-        at: u64,
-        kind: Kind,
-        length: u16,
-        exchanges: &mut Exchanges,
-        tell: &mut impl FnMut(Fact),
-    ) -> Means {
-        match kind {
-            Kind::Application if self.is_alert(length) => {
-                tell(Fact::Alert { direction, at, alert: None });
-                Means::Nothing
-            }
-            Kind::Application => {
-                exchanges.record(direction, at, Some(length), tell);
-                Means::Data
-            }
-            Kind::Alert => alert_means(direction, at, length, tell),
-            Kind::ChangeCipherSpec | Kind::Handshake | Kind::Heartbeat => Means::Nothing,
-        }
-    }
-
     /// Bytes of a hello.
     pub(super) fn hello(&mut self, direction: Direction, at: u64, bytes: &[u8], tell: &mut impl FnMut(Fact)) {
         if direction == Direction::Request && !self.client.hello.has_begun() {
@@ -295,6 +276,16 @@ impl Handshake {
             exchanges.moved(Direction::Request, at, self.early, tell);
         }
     }
+}
+
+/// A record that is no part of an exchange begins, after the end.
+pub(super) fn after_end(direction: Direction, at: u64, kind: Kind, length: u16, tell: &mut impl FnMut(Fact)) -> Means {
+    match kind {
+        Kind::Application => tell(Fact::Alert { direction, at, alert: None }),
+        Kind::Alert => return alert_means(direction, at, length, tell),
+        Kind::ChangeCipherSpec | Kind::Handshake | Kind::Heartbeat => {}
+    }
+    Means::Nothing
 }
 
 /// An alert begins: in the clear, or encrypted, which makes it longer.

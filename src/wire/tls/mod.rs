@@ -186,11 +186,12 @@ impl Connection {
             step.handshake.hear(chunk.at);
         }
         records.begin();
-        records.feed(chunk.head, &mut |piece| step.take(piece, tell));
-        if chunk.skipped > 0 {
-            records.gap(chunk.skipped, &mut |piece| step.take(piece, tell));
+        for (bytes, skipped) in [(chunk.head, chunk.skipped), (chunk.tail, 0)] {
+            records.feed(bytes, &mut |piece| step.take(piece, tell));
+            if skipped > 0 {
+                records.gap(skipped, &mut |piece| step.take(piece, tell));
+            }
         }
-        records.feed(chunk.tail, &mut |piece| step.take(piece, tell));
     }
 
     /// The direction ended (FIN, close) at `at`.
@@ -234,11 +235,15 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, piece: Piece<'_>, tell: &mut impl FnMut(Fact)) {
         let (direction, at) = (self.direction, self.at);
         match piece {
             _ if *self.tls == Some(false) => {}
+            Piece::Head { kind: Kind::Application, length } if self.handshake.is_data(length) => {
+                *self.means = Means::Data;
+                self.exchanges.record(direction, at, Some(length), tell);
+            }
             Piece::Head { kind, length } => *self.means = self.head(kind, length, tell),
             Piece::Body(bytes) => match *self.means {
                 Means::Data => self.exchanges.moved(direction, at, bytes.len() as u64, tell),
@@ -274,7 +279,7 @@ impl Step<'_> {
     fn head(&mut self, kind: Kind, length: u16, tell: &mut impl FnMut(Fact)) -> Means {
         let (direction, at) = (self.direction, self.at);
         if self.handshake.ended().is_some() {
-            return self.handshake.after_end(direction, at, kind, length, self.exchanges, tell);
+            return handshake::after_end(direction, at, kind, length, tell);
         }
         if self.tls.is_none() && (kind != Kind::Handshake || direction == Direction::Response) {
             self.is_not_tls(tell);
