@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const JSON: &str = "application/json";
+/// Said where there is nothing to tell.
+const NOTHING: &str = "No run and no failed call so far. Calls are counted at /metrics, listed at /api/report, and while open at /api/open.\n";
 
 /// The run that goes on, judged as of now; `None` = there is none.
 pub type Making = Box<dyn Fn() -> Option<(Run, Judgement)> + Send + Sync>;
@@ -72,9 +74,15 @@ impl Admin {
             "/readyz" => Page::line(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
             "/api/report" => json(&self.report()),
             "/api/open" => json(&self.hub.open()),
-            "/" => Page::new("text/plain; charset=utf-8", text(&self.report(), Style { color: false })),
+            "/" => Page::new("text/plain; charset=utf-8", self.text()),
             _ => return None,
         })
+    }
+
+    fn text(&self) -> String {
+        let report = self.report();
+        let told = text(&report, Style { color: false });
+        if told.is_empty() { NOTHING.to_owned() } else { told }
     }
 
     fn report(&self) -> crate::export::report::Report {

@@ -4,6 +4,8 @@ use super::config;
 use super::providers::ProviderRoutes;
 use crate::gateway::{Connecting, Limits, Route, Routes, Settings, UpstreamFailure};
 use crate::model::Naming;
+use rustls::ServerConfig;
+use rustls::sign::SingleCertAndKey;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,5 +60,22 @@ pub fn settings(
             blocked: gateway.block.value.clone(),
             protected,
         },
+        tls: None,
     }
+}
+
+/// How clients speak TLS with it, where the settings name a certificate.
+///
+/// # Errors
+/// The certificate or its key cannot be used.
+pub fn tls(config: &config::Settings) -> Result<Option<Arc<ServerConfig>>, config::PemError> {
+    let gateway = &config.gateway;
+    let (Some(certificate), Some(key)) = (&*gateway.tls_certificate, &*gateway.tls_key) else { return Ok(None) };
+    let identity = config::identity(certificate, key)?;
+    let unusable = |source| config::PemError::Unusable { certificate: certificate.clone(), key: key.clone(), source };
+    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
+    let mut server = builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(Arc::new(server)))
 }

@@ -11,6 +11,7 @@ pub mod handoff;
 pub mod hub;
 pub mod nearest;
 pub mod providers;
+pub mod sidecar;
 pub mod size;
 #[cfg(target_os = "linux")]
 pub mod stitch;

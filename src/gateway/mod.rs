@@ -22,7 +22,8 @@ mod upstream;
 pub use options::{Connecting, Keep, Limits, Options, Settings, UpstreamFailure};
 pub use route::{Base, Route, Routes};
 
-use crate::model::{ConnectionFact, Live, Losses, Nanos, Span, Stall};
+use crate::model::clock::nanos;
+use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
 use downstream::{Downstream, Watch, Watched};
 use options::InForce;
 use record::Recorder;
@@ -238,19 +239,15 @@ impl Gateway {
         self.shared.pool.clear();
     }
 
-    /// Takes in no more clients and waits until those that are there were served, at most for `limit`; whether all were. Blocks the thread.
-    pub fn drain(&self, limit: Duration) -> bool {
+    /// Takes in no more clients. Those that are there are served to the end of what they asked for; see [`Gateway::is_drained`].
+    pub fn drain(&self) {
         self.shared.stage.send_replace(Stage::Draining);
-        let started = crate::model::clock::monotonic();
-        loop {
-            if self.shared.clients().is_empty() && self.shared.recorder.open_count() == 0 {
-                return true;
-            }
-            if started.elapsed() >= limit {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+    }
+
+    /// Whether no client is left.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.shared.clients().is_empty() && self.shared.recorder.open_count() == 0
     }
 
     /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open.
@@ -283,6 +280,12 @@ impl GatewayView {
         self.0.recorder.losses()
     }
 
+    /// Facts of the connections of clients that are over, the last ones.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionFact> {
+        self.0.recorder.connections()
+    }
+
     /// Clients that are connected.
     #[must_use]
     pub fn clients(&self) -> usize {
@@ -302,9 +305,4 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
         builder.worker_threads(workers);
     }
     builder.enable_all().thread_name("hopwatch-gateway").build()
-}
-
-/// A duration in the unit of instants.
-fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

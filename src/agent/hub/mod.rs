@@ -14,7 +14,7 @@ use crate::export::metrics::{Metrics, OpenCalls, Target};
 use crate::export::otlp::Exporter;
 use crate::export::prometheus::Prometheus;
 use crate::export::report::{self, OpenReport, Report};
-use crate::model::clock::Anchor;
+use crate::model::clock::{Anchor, nanos};
 use crate::model::{ConnectionFact, Live, Losses, Name, Nanos, Run, Span};
 use calls::Calls;
 use std::collections::BTreeMap;
@@ -121,10 +121,9 @@ impl Hub {
         recorders.extend(exporter.as_ref().and_then(Exporter::recorder).map(|recorder| Arc::new(recorder) as _));
         let mut metrics = Metrics::new(Target::Own(recorders));
         metrics.refresh();
-        let keep_for = Nanos::try_from(keep_for.as_nanos()).unwrap_or(Nanos::MAX);
         let state = State {
             metrics,
-            store: Store::new(keep_runs, keep_for),
+            store: Store::new(keep_runs, nanos(keep_for)),
             calls: Calls::default(),
             told: BTreeMap::new(),
             past: Losses::default(),
@@ -196,6 +195,11 @@ impl Hub {
         state.past.add(Losses { open: 0, ..losses.clone() });
         state.past.started -= losses.open;
         state.store.keep(run, judgement, self.now());
+    }
+
+    /// Keeps so many runs from here on, for so long.
+    pub fn keep(&self, runs: usize, keep_for: Duration) {
+        self.state().store.limit(runs, nanos(keep_for));
     }
 
     /// Keeps what ends from here on to be taken by [`Hub::take_fresh`].

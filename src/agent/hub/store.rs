@@ -33,6 +33,12 @@ impl Store {
         Self { keep, keep_for, runs: VecDeque::new(), dependencies: BTreeMap::new(), history: History::default() }
     }
 
+    /// Keeps so many runs from here on, for so long.
+    pub(super) fn limit(&mut self, keep: usize, keep_for: Nanos) {
+        (self.keep, self.keep_for) = (keep, keep_for);
+        self.runs.drain(..self.runs.len().saturating_sub(keep));
+    }
+
     /// Counts a hop that ended.
     pub(super) fn count(&mut self, span: &Span) {
         let (Some(call), Some(dependency)) = (span.call.as_deref().filter(|call| !call.relayed), &span.dependency) else {

@@ -11,7 +11,7 @@ use crate::agent::hub::{Hub, HubOptions};
 use crate::attribution::judge;
 use crate::cli::{Failure, status, tell};
 use crate::model::clock::Anchor;
-use crate::model::{Losses, Nanos, Run, Span};
+use crate::model::{Losses, Run, Span};
 use crate::observe::Observed;
 use rustc_hash::FxHashSet;
 use std::ffi::OsString;
@@ -82,7 +82,7 @@ impl Onlookers {
         });
         let hub = Arc::new(hub.map_err(|error| Failure::of(status::FAILED, &error))?);
         hub.keep_fresh();
-        let deadline = plan.deadline.map(|deadline| Nanos::try_from(deadline.as_nanos()).unwrap_or(Nanos::MAX));
+        let deadline = plan.deadline.map(crate::model::clock::nanos);
         let (name, start) = (plan.name.as_str().into(), anchor.now());
         let facts = RunFacts { name, start, end: None, seen_until: start, deadline, exit: None };
         let so_far = Arc::new(SoFar { hub, facts, seen: Mutex::default() });
@@ -225,10 +225,8 @@ impl News {
 
 fn refused(address: SocketAddr, error: &io::Error) -> Failure {
     let failure = Failure::new(status::FAILED, format!("cannot serve metrics at {address}: {error}"));
-    match error.kind() {
-        io::ErrorKind::AddrInUse => failure.hint("something else listens there; port 0 takes any that is free and tells which"),
-        io::ErrorKind::AddrNotAvailable => failure.hint("name an address of this machine, like `127.0.0.1:9464`"),
-        io::ErrorKind::PermissionDenied => failure.hint("ports below 1024 need a privilege; take a higher one"),
-        _ => failure,
+    match address::hint(error) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn finish(source: Source, onlookers: Onlookers, facts: Facts<'_>, cod
     let looked = observed.is_some();
     let observed = observed.unwrap_or_default();
     let losses = observed.losses.clone();
-    let deadline = plan.deadline.map(|deadline| Nanos::try_from(deadline.as_nanos()).unwrap_or(Nanos::MAX));
+    let deadline = plan.deadline.map(crate::model::clock::nanos);
     let facts = RunFacts { name: plan.name.as_str().into(), start, end: Some(end), seen_until: end, deadline, exit: Some(exit) };
     let mut run = process_run(observed, facts);
     let mut judgement = attribution::judge(&run, &losses);

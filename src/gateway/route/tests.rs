@@ -10,6 +10,7 @@ fn settings(routes: Vec<Route>) -> Settings {
         failure: UpstreamFailure::Close,
         limits: Limits::default(),
         connecting: Connecting::default(),
+        tls: None,
     }
 }
 
