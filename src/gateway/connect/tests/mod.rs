@@ -78,6 +78,15 @@ async fn attempt(
     (result, phases(&steps, start, anchor.now()))
 }
 
+#[test]
+fn connectors_and_connects_go_from_thread_to_thread() {
+    fn goes<T: Send>(_: &T) {}
+    fn is_shared<T: Send + Sync + Clone>(_: &T) {}
+    let (connector, steps) = (connector(None, |_| ()), Steps::new(Anchor::new(0)));
+    is_shared(&connector);
+    goes(&connector.connect(&Origin::new(Scheme::Https, "a.example", 443), Protocols::H1, &steps));
+}
+
 /// What a record would say of it.
 fn told(error: &ConnectError) -> (Phase, Outcome, FailedBy, &str) {
     (error.phase, error.outcome, error.failed_by, &error.error_type)

@@ -19,7 +19,6 @@ fn through(proxy: SocketAddr) -> impl FnOnce(&mut ConnectorOptions) {
 fn by(proxy: String) -> impl FnOnce(&mut ConnectorOptions) {
     move |options| {
         options.proxies = Proxies::read(|name| (name == "all_proxy").then(|| proxy.clone()));
-        options.handshake_timeout = SHORT;
     }
 }
 
@@ -27,9 +26,16 @@ fn target() -> Origin {
     Origin::new(Scheme::Https, "Model.Example", 443)
 }
 
-/// The error of a connector that is led by a proxy which fails, without its credentials in sight.
+/// The error of a connector whose proxy fails, without its credentials in sight.
 async fn refusal(proxy: SocketAddr) -> ConnectError {
-    let connector = connector(None, through(proxy));
+    refusal_within(Duration::from_secs(30), proxy).await
+}
+
+async fn refusal_within(timeout: Duration, proxy: SocketAddr) -> ConnectError {
+    let connector = connector(None, |options| {
+        through(proxy)(options);
+        options.handshake_timeout = timeout;
+    });
     let error = failure(&connector, &target()).await;
     let shown = format!("{error} {error:?} {connector:?}");
     assert!(!SECRETS.iter().any(|secret| shown.contains(secret)), "{shown}");
@@ -50,7 +56,6 @@ async fn every_answer_of_a_proxy_that_does_not_lead_on_has_its_code() {
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\n", "proxy_refused_502", Some(502)),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "proxy_invalid_response", None),
         (b"HTTP/1.1 what\r\n\r\n", "proxy_invalid_response", None),
-        (b"HTTP/1.1 200 OK\r\n", "timeout", None),
     ] {
         let peer = Peer::answering(answer);
         let error = refusal(peer.address()).await;
@@ -79,7 +84,11 @@ async fn a_head_without_end_is_not_read_without_end() {
 #[tokio::test]
 async fn a_proxy_that_is_silent_closes_or_resets_has_its_code() {
     let mute = Mute::new();
-    assert_eq!(told(&refusal(mute.address()).await), (Phase::Proxy, Outcome::Connect, FailedBy::Peer, "timeout"));
+    let half = Peer::answering(b"HTTP/1.1 200 OK\r\n");
+    for address in [mute.address(), half.address()] {
+        let error = refusal_within(SHORT, address).await;
+        assert_eq!(told(&error), (Phase::Proxy, Outcome::Connect, FailedBy::Peer, "timeout"));
+    }
     let close = Peer::new(|mut stream| {
         head(&mut stream);
     });
