@@ -190,10 +190,10 @@ impl ConnectError {
     /// What to do about it, where that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match (&*self.error_type, self.phase) {
-            (code::NAME_NOT_FOUND, _) => "check its spelling, and which resolver this machine or container uses",
-            (_, Phase::Dns) => "check the resolver of this machine or container (/etc/resolv.conf)",
             ("too_many_open_files", _) => "raise the limit on open files (`ulimit -n`)",
             ("no_local_port", _) => "no local address or port is left for it: keep connections open instead of making many",
+            (code::NAME_NOT_FOUND, _) => "check its spelling, and which resolver this machine or container uses",
+            (_, Phase::Dns) => "check the resolver of this machine or container (/etc/resolv.conf)",
             (BLOCKED_ADDRESS, _) => "it is protected from being reached this way",
             ("connection_refused", Phase::Connect) => {
                 "check that it runs there, and host and port: inside a container `localhost` is the container itself"
