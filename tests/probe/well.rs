@@ -1,4 +1,5 @@
-use crate::probing::{Peer, ended, evidence, finding, once, probe, report, target};
+use crate::peer::Peer;
+use crate::probing::{ended, evidence, finding, once, probe, report, target};
 use crate::support::script::Script;
 use crate::support::server::{Router, Server};
 use serde_json::{Value, json};

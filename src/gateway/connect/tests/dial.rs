@@ -1,5 +1,6 @@
+use super::peer::Peer;
 use super::peers::{Unanswered, refused};
-use super::sockets::{Peer, both_families, on_the_way, until_left};
+use super::sockets::{both_families, on_the_way, until_left};
 use super::*;
 use crate::gateway::connect::race::ATTEMPT_DELAY;
 use socket2::SockRef;

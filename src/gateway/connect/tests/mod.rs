@@ -11,6 +11,8 @@ mod sockets;
 mod authority;
 #[path = "../../../../tests/it/support/part.rs"]
 mod part;
+#[path = "../../../../tests/it/support/peer.rs"]
+mod peer;
 #[path = "../../../../tests/it/support/peers.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 mod peers;
