@@ -238,6 +238,9 @@ impl Connector {
         steps: &Steps,
     ) -> Result<Connected, Box<ConnectError>> {
         let options = &*self.options;
+        if origin.host.is_empty() || origin.host.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(ConnectError::no_host(origin));
+        }
         let proxy = options.proxies.of(origin).map_err(|error| ConnectError::unusable_proxy(origin, error))?;
         let target = Target { origin, proxy };
         let addresses = self.addresses(target, steps).await?;

@@ -169,6 +169,17 @@ async fn an_address_that_is_blocked_is_not_reached_through_a_proxy_either() {
 }
 
 #[tokio::test]
+async fn a_host_cannot_write_into_the_request_for_a_tunnel() {
+    let peer = Peer::new(|mut stream| assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "nothing is asked of it"));
+    let connector = connector(None, through(peer.address()));
+    for host in ["a\r\nx: y", "a b", "a\0b", ""] {
+        let error = failure(&connector, &Origin::new(Scheme::Tunnel, host, 443)).await;
+        assert_eq!(told(&error), (Phase::Dns, Outcome::Error, FailedBy::Own, "invalid_name"));
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_of_another_kind_is_told_with_what_to_write() {
     let connector = connector(None, by("socks5://us3r:s3cret@127.0.0.1:1080".into()));
     let error = failure(&connector, &target()).await;
