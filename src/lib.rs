@@ -28,14 +28,18 @@ pub mod agent;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
-#[cfg_attr(not(test), expect(dead_code, reason = "server and pool come on top"))]
-mod gateway;
+#[expect(dead_code, reason = "tunnels and probe come on top")]
+pub mod gateway;
+#[cfg(feature = "cli")]
+mod hops;
 #[cfg(all(unix, feature = "reqwest"))]
 mod lookup;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod observe;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod observer;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod sock_diag;
 #[cfg(feature = "wire")]
 pub mod wire;
 

@@ -12,30 +12,56 @@ const OLLAMA_PORT: u16 = 11434;
 pub fn rules(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<Rule> {
     let known = environment.into_iter().filter_map(|(name, value)| {
         let provider = provider::of_variable(name.to_str()?)?;
-        rule(provider, value.to_str()?, (provider == "ollama").then_some(OLLAMA_PORT))
+        rule(provider, value.to_str()?)
     });
     known.collect()
 }
 
-/// The rule for a provider whose base-URL variable has this value; `None` when it names no host.
-fn rule(provider: &str, value: &str, default_port: Option<u16>) -> Option<Rule> {
+/// A base URL in its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BaseUrl<'a> {
+    /// Whether it is `https`; `None` = it has no scheme.
+    pub(super) tls: Option<bool>,
+    /// `user:password`, as they stand there.
+    pub(super) credentials: Option<&'a str>,
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    /// Its path, without a `/` at its end.
+    pub(super) path: &'a str,
+}
+
+/// Reads the value of a provider's variable; `None` when it names no host.
+pub(super) fn read<'a>(provider: &str, value: &'a str) -> Option<BaseUrl<'a>> {
     let value = value.trim();
     let (scheme, rest) = match value.split_once("://") {
         Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
         None => (None, value),
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let (host, port) = Rule::parse_host(place).ok()?;
-    let own_port = match scheme.as_deref() {
-        Some("https") => Some(443),
-        Some("http") => Some(80),
+    let tls = match scheme.as_deref() {
+        Some("https") => Some(true),
+        Some("http") => Some(false),
         Some(_) => return None,
-        None => default_port,
+        None => None,
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let path = after.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let (credentials, place) = authority.rsplit_once('@').map_or((None, authority), |(user, place)| (Some(user), place));
+    let (host, port) = Rule::parse_host(place).ok()?;
+    let own_port = match tls {
+        Some(true) => Some(443),
+        Some(false) => Some(80),
+        None => (provider == "ollama").then_some(OLLAMA_PORT),
     };
     // What a server binds to is what its clients on the same machine reach at loopback.
     let host = if host == "0.0.0.0" { "localhost".to_owned() } else { host };
-    Some(Rule { kind: Some(Kind::Llm), name: provider.into(), host, port: port.or(own_port) })
+    Some(BaseUrl { tls, credentials, host, port: port.or(own_port), path })
+}
+
+/// The rule for a provider whose base-URL variable has this value; `None` when it names no host.
+fn rule(provider: &str, value: &str) -> Option<Rule> {
+    let BaseUrl { host, port, .. } = read(provider, value)?;
+    Some(Rule { kind: Some(Kind::Llm), name: provider.into(), host, port })
 }
 
 #[cfg(test)]
@@ -44,15 +70,21 @@ mod tests {
 
     #[test]
     fn values_are_read_as_users_write_them() {
-        let read = |value, default| rule("openai", value, default).map(|rule| (rule.host, rule.port));
+        let of = |provider, value| rule(provider, value).map(|rule| (rule.host, rule.port));
         let place = |host: &str, port| Some((host.to_owned(), port));
-        assert_eq!(read("http://10.0.0.7:8000/v1", None), place("10.0.0.7", Some(8000)));
-        assert_eq!(read("https://key:secret@Proxy.corp/openai/deployments/x/", None), place("proxy.corp", Some(443)));
-        assert_eq!(read("http://localhost", None), place("localhost", Some(80)));
-        assert_eq!(read("http://[::1]:8000?x", None), place("::1", Some(8000)));
-        assert_eq!(read("0.0.0.0", Some(11434)), place("localhost", Some(11434)));
-        assert_eq!(read(" gpu-box:11500/ ", Some(11434)), place("gpu-box", Some(11500)));
-        assert_eq!(read("gpu-box", None), place("gpu-box", None));
+        assert_eq!(of("openai", "http://10.0.0.7:8000/v1"), place("10.0.0.7", Some(8000)));
+        assert_eq!(of("openai", "https://key:secret@Proxy.corp/openai/deployments/x/"), place("proxy.corp", Some(443)));
+        assert_eq!(of("openai", "http://localhost"), place("localhost", Some(80)));
+        assert_eq!(of("openai", "http://[::1]:8000?x"), place("::1", Some(8000)));
+        assert_eq!(of("ollama", "0.0.0.0"), place("localhost", Some(11434)));
+        assert_eq!(of("ollama", " gpu-box:11500/ "), place("gpu-box", Some(11500)));
+        assert_eq!(of("openai", "gpu-box"), place("gpu-box", None));
+    }
+
+    #[test]
+    fn a_base_url_keeps_its_path_and_its_credentials() {
+        let url = read("openai", "https://key:secret@proxy.corp/openai/v1/?x=1").unwrap();
+        assert_eq!((url.tls, url.credentials, url.path), (Some(true), Some("key:secret"), "/openai/v1"));
     }
 
     #[test]
@@ -66,7 +98,7 @@ mod tests {
     #[test]
     fn values_without_a_host_name_nothing() {
         for value in ["", "/v1", "unix:///run/model.sock", "http://", "http://host:99999"] {
-            assert_eq!(rule("openai", value, None), None, "{value}");
+            assert_eq!(rule("openai", value), None, "{value}");
         }
     }
 }

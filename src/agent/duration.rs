@@ -58,9 +58,36 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(duration)
 }
 
+/// A duration as [`parse`] reads it back: `500ms`, `75s`, `2m`, `1h30m`. Exact down to the microsecond.
+#[must_use]
+pub fn text(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    if micros < 1_000_000 {
+        return if micros.is_multiple_of(1_000) { format!("{}ms", micros / 1_000) } else { format!("{micros}us") };
+    }
+    // Timeouts are spoken of in seconds up to two minutes.
+    let seconds = if micros < 120_000_000 { 0 } else { micros / 1_000_000 };
+    let parts = [
+        (seconds / 3_600, "h"),
+        (seconds % 3_600 / 60, "m"),
+        (if seconds == 0 { micros / 1_000_000 } else { seconds % 60 }, "s"),
+        (micros % 1_000_000 / 1_000, "ms"),
+        (micros % 1_000, "us"),
+    ];
+    parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in ["1us", "500ms", "1500us", "5s", "75s", "90s500ms", "2m", "2m5s", "1h", "1h30m", "25h1s"] {
+            assert_eq!(super::text(parse(text).unwrap()), text);
+        }
+        assert_eq!(super::text(Duration::from_secs(60)), "60s");
+    }
 
     #[test]
     fn durations_are_read_as_people_write_them() {

@@ -223,6 +223,10 @@ impl<'a, 'f> Ledger<'a, 'f> {
     /// Time inside a call: its phases in time order, and what they do not cover.
     fn hop(&mut self, hop: u32, start: Nanos, end: Nanos) {
         let span = &self.run.spans[hop as usize];
+        if span.call.as_ref().is_some_and(|call| call.relayed) {
+            // What the record below does not cover is how its caller got there and back.
+            return self.own(None, None, start, end);
+        }
         let dependency = span.dependency.as_ref().or_else(|| self.forest.callee(hop, &self.run.spans));
         let (from, to) = (self.forest.to_own_clock(hop, start), self.forest.to_own_clock(hop, end));
         let mut rest = end - start;

@@ -43,6 +43,10 @@ pub(super) fn last_unrecovered(run: &Run, failed: bool, stopped: bool) -> Option
     answered.values_mut().for_each(|group| group.ends.sort_unstable());
     let is_failure = |span: &Span| {
         let (Some(outcome), Some(end), Some(call)) = (outcome(span), span.end, &span.call) else { return false };
+        if call.relayed {
+            // The record below tells why.
+            return false;
+        }
         let group = answered.get(&key(span));
         let by_caller = call.failed_by == Some(FailedBy::Caller);
         let recovered = group.is_some_and(|group| group.last_start >= end);
@@ -81,7 +85,7 @@ const fn is_asked_for(status: Option<u16>) -> bool {
 }
 
 fn calls(run: &Run) -> impl Iterator<Item = &Span> {
-    run.spans.iter().filter(|span| span.call.is_some())
+    run.spans.iter().filter(|span| span.call.as_ref().is_some_and(|call| !call.relayed))
 }
 
 fn key(span: &Span) -> Key<'_> {

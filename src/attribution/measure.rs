@@ -18,8 +18,11 @@ pub(super) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// What a span is alike to; `None` = it is no call, nor work of a known kind.
+    /// What a span is alike to; `None` = it is no call, nor work of a known kind, or the record below tells of it.
     pub(super) fn of(span: &'a Span) -> Option<Self> {
+        if span.call.as_ref().is_some_and(|call| call.relayed) {
+            return None;
+        }
         let size = span.call.as_ref().map_or(0, |call| match call.bytes.sent {
             // An unanswered call has no token count, so that bytes compare more calls than tokens do.
             0 => call.tokens.input.unwrap_or(0),

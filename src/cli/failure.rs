@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// Exit codes.
 pub(crate) mod status {
     /// A check failed.
-    pub(crate) const NOT_OK: u8 = 1;
+    pub(crate) const CHECK_FAILED: u8 = 1;
     /// Usage or configuration.
     pub(crate) const USAGE: u8 = 2;
     /// Failed at run time.
@@ -24,14 +24,21 @@ pub(crate) mod status {
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
-    /// What stands after `error: `; empty = nothing is printed.
+    /// What went wrong, told one below the other; empty = nothing is printed.
+    told: Vec<Told>,
+}
+
+/// Something that went wrong.
+#[derive(Debug)]
+struct Told {
+    /// What stands after `error: `.
     message: String,
     hint: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, told: vec![Told { message: message.into(), hint: None }] }
     }
 
     /// A usage failure.
@@ -40,8 +47,8 @@ impl Failure {
     }
 
     /// A failure whose message was printed already, or needs none.
-    pub(crate) fn silent(code: u8) -> Self {
-        Self::new(code, "")
+    pub(crate) const fn silent(code: u8) -> Self {
+        Self { code, told: Vec::new() }
     }
 
     /// The message of an error with all of its causes.
@@ -57,7 +64,15 @@ impl Failure {
 
     /// What to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        if let Some(told) = self.told.last_mut() {
+            told.hint = Some(hint.into());
+        }
+        self
+    }
+
+    /// Another thing that went wrong, told below.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.told.extend(other.told);
         self
     }
 
@@ -66,10 +81,10 @@ impl Failure {
     }
 
     pub(crate) fn print(&self) {
-        if self.message.is_empty() {
-            return;
-        }
-        let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
-        tell(&format!("error: {}\n{hint}", self.message));
+        let told = self.told.iter().map(|Told { message, hint }| {
+            let hint = hint.as_ref().map_or_else(String::new, |hint| format!("hint: {hint}\n"));
+            format!("error: {message}\n{hint}")
+        });
+        tell(&told.collect::<String>());
     }
 }

@@ -3,12 +3,15 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 fine, 1 a check failed, 2 usage or configuration,
 //! 3 failed at run time; `run` answers with its child's. A reader that went away (broken pipe) is no failure.
 
+mod agent;
 mod color;
+mod config;
 mod demo;
 mod failure;
 mod probe;
 mod report;
 mod run;
+mod signals;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +32,7 @@ Start here:
   hopwatch demo                                   a small agent with a fault inside, and the verdict
   hopwatch run --deadline 10s -- python agent.py  the same for your own program, unchanged
   hopwatch probe https://api.openai.com           whether an endpoint is reached, phase by phase
+  hopwatch agent                                  a sidecar: what cannot be seen from inside goes through it
 
 Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run time;
 `run` keeps its command's own.",
@@ -47,9 +51,11 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Agent(agent::AgentArgs),
     Demo(demo::DemoArgs),
     Probe(probe::ProbeArgs),
     Report(report::ReportArgs),
+    Config(config::ConfigArgs),
     #[command(hide = true)]
     DemoAgent(demo::AgentArgs),
 }
@@ -59,9 +65,11 @@ impl Verb {
     fn perform(self) -> Result<u8, Failure> {
         match self {
             Self::Run(args) => run::run(args),
+            Self::Agent(args) => agent::agent(args),
             Self::Demo(args) => demo::demo(args),
             Self::Probe(args) => probe::probe(args),
             Self::Report(args) => report::report(&args),
+            Self::Config(args) => config::config(args),
             Self::DemoAgent(args) => demo::agent(args),
         }
     }

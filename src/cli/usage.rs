@@ -25,16 +25,20 @@ pub(crate) fn failure(error: &clap::Error) -> Failure {
         (ErrorKind::UnknownArgument, Some(argument), _) => unknown_option(argument, verb.as_deref(), help),
         (ErrorKind::InvalidSubcommand, ..) => {
             let word = text(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let verbs = verbs();
+            let verbs = verbs(verb.as_deref());
+            let before = verb.map_or_else(String::new, |verb| format!("{verb} "));
             let hint = nearest(word, verbs.iter().map(String::as_str)).map_or_else(
                 || format!("verbs are `{}`; {help}", verbs.join("`, `")),
-                |near| format!("did you mean `hopwatch {near}`?"),
+                |near| format!("did you mean `hopwatch {before}{near}`?"),
             );
             Failure::usage(format!("unknown verb `{word}`")).hint(hint)
         }
-        (ErrorKind::MissingSubcommand, ..) => {
-            Failure::usage("no verb given").hint("start with `hopwatch demo`, or see `hopwatch --help`")
-        }
+        (ErrorKind::MissingSubcommand, ..) => match &verb {
+            Some(_) => {
+                Failure::usage("no verb given").hint(format!("verbs are `{}`; {help}", verbs(verb.as_deref()).join("`, `")))
+            }
+            None => Failure::usage("no verb given").hint("start with `hopwatch demo`, or see `hopwatch --help`"),
+        },
         (ErrorKind::InvalidValue, Some(argument), Some(value)) => {
             let option = argument.split(' ').next().unwrap_or(argument);
             let valid: Vec<&str> = match error.get(ContextKind::ValidValue) {
@@ -91,20 +95,32 @@ fn unknown_option(argument: &str, verb: Option<&str>, help: String) -> Failure {
     Failure::usage(format!("unknown option `{argument}`")).hint(hint)
 }
 
-/// The verb on the command line, where it is one.
+/// The verbs on the command line, as far as they are some: `config check`.
 fn verb() -> Option<String> {
-    let word = std::env::args_os().nth(1)?.into_string().ok()?;
-    CommandLine::command().find_subcommand(&word).map(|verb| verb.get_name().to_owned())
+    let mut command = &CommandLine::command();
+    let mut found = Vec::new();
+    for word in std::env::args_os().skip(1) {
+        let Some(verb) = word.to_str().and_then(|word| command.find_subcommand(word)) else { break };
+        found.push(verb.get_name().to_owned());
+        command = verb;
+    }
+    (!found.is_empty()).then(|| found.join(" "))
 }
 
-fn verbs() -> Vec<String> {
+/// The command of such verbs.
+fn command<'a>(line: &'a clap::Command, verb: Option<&str>) -> &'a clap::Command {
+    let verbs = verb.into_iter().flat_map(|verb| verb.split(' '));
+    verbs.fold(line, |command, verb| command.find_subcommand(verb).unwrap_or(command))
+}
+
+fn verbs(verb: Option<&str>) -> Vec<String> {
     let line = CommandLine::command();
-    line.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name().to_owned()).collect()
+    let shown = command(&line, verb).get_subcommands().filter(|verb| !verb.is_hide_set());
+    shown.map(|verb| verb.get_name().to_owned()).collect()
 }
 
 fn options(verb: Option<&str>) -> Vec<String> {
     let mut line = CommandLine::command();
     line.build();
-    let command = verb.and_then(|verb| line.find_subcommand(verb)).unwrap_or(&line);
-    command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
+    command(&line, verb).get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
 }

@@ -1,5 +1,6 @@
 //! Short codes for `error.type`: a small set, spelled once for all sources.
 
+use super::Outcome;
 use std::io::ErrorKind;
 
 /// Nothing is known, as OpenTelemetry spells it.
@@ -74,4 +75,25 @@ pub(crate) const fn of_system(kind: ErrorKind, errno: Option<i32>) -> &'static s
 /// Whether a system's error is a limit of one's own machine: no file descriptor, no local port.
 pub(crate) const fn is_own_limit(kind: ErrorKind, errno: Option<i32>) -> bool {
     matches!(errno, Some(EMFILE | ENFILE)) || matches!(kind, ErrorKind::AddrNotAvailable)
+}
+
+/// Error codes of HTTP/2 (RFC 9113, section 7).
+mod h2 {
+    pub(super) const NO_ERROR: u32 = 0x0;
+    pub(super) const REFUSED_STREAM: u32 = 0x7;
+    pub(super) const CANCEL: u32 = 0x8;
+    pub(super) const ENHANCE_YOUR_CALM: u32 = 0xb;
+}
+
+/// What an error of HTTP/2 with this error code means, and its short code: one of a whole connection (`GOAWAY`) or of one stream, said by
+/// the peer or by oneself.
+pub(crate) const fn of_h2(reason: u32, is_goaway: bool, is_remote: bool) -> (Outcome, &'static str) {
+    match reason {
+        // We ended it, since the peer broke the protocol.
+        reason if !is_remote && reason != h2::CANCEL && reason != h2::NO_ERROR => (Outcome::Error, INVALID_RESPONSE),
+        h2::REFUSED_STREAM => (Outcome::Shed, "refused_stream"),
+        h2::ENHANCE_YOUR_CALM => (Outcome::RateLimited, "enhance_your_calm"),
+        _ if is_goaway => (Outcome::Reset, "goaway"),
+        _ => (Outcome::Reset, "stream_reset"),
+    }
 }

@@ -3,12 +3,11 @@
 /// Longest name that is kept, in bytes.
 pub const NAME_MAX: usize = 120;
 
-/// A name from outside, fit to be shown: control and bidirectional formatting characters replaced, cut at [`NAME_MAX`] bytes.
+/// A name from outside, fit to be shown: as [`printable`], and cut at [`NAME_MAX`] bytes.
 #[must_use]
 pub fn name(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(NAME_MAX));
-    for character in text.chars() {
-        let shown = if is_hostile(character) { '\u{fffd}' } else { character };
+    for shown in text.chars().map(shown) {
         if out.len() + shown.len_utf8() > NAME_MAX {
             out.push('…');
             break;
@@ -16,6 +15,16 @@ pub fn name(text: &str) -> String {
         out.push(shown);
     }
     out
+}
+
+/// A text with its control and bidirectional formatting characters replaced.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(shown).collect()
+}
+
+fn shown(character: char) -> char {
+    if is_hostile(character) { '\u{fffd}' } else { character }
 }
 
 /// Control characters move the cursor, and bidirectional formatting re-orders what follows.

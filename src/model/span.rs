@@ -1,10 +1,12 @@
 //! The one record: a span, and for a hop what is known of the call.
 
 use super::{ConnectionState, FailedBy, Kind, Name, Nanos, Origin, Outcome, Timeline};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
 /// Identifies a span within its trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SpanId(pub u64);
 
 impl std::fmt::Display for SpanId {
@@ -15,7 +17,7 @@ impl std::fmt::Display for SpanId {
 }
 
 /// Identifies a trace; never all zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TraceId(pub [u8; 16]);
 
 impl std::fmt::Display for TraceId {
@@ -26,7 +28,7 @@ impl std::fmt::Display for TraceId {
 }
 
 /// What a span is to its service: OpenTelemetry's span kinds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Work inside the service.
     #[default]
@@ -42,7 +44,7 @@ pub enum Role {
 }
 
 /// One piece of work with a start and, once it ended, an end.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// Its id, unique in the trace as far as the sender keeps the rule.
     pub id: SpanId,
@@ -112,7 +114,7 @@ impl Span {
 }
 
 /// What is known of one logical call to a dependency.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// Which source made the record.
     pub origin: Origin,
@@ -144,16 +146,20 @@ pub struct Call {
     pub client: Client,
     /// Who it is on the network: `127.0.0.1:8000`.
     pub address: Option<Name>,
+    /// The trace that the caller said it belongs to (`traceparent`).
+    pub trace_id: Option<TraceId>,
     /// The caller left after this long without a move of the peer (its read timeout, cancellation or exit).
     pub gave_up_after: Option<Nanos>,
     /// The peer is a process of the observed tree itself: shown, never a culprit unless named.
     pub internal: bool,
     /// TLS is linked into the program: only record heads were seen.
     pub opaque: bool,
+    /// It went through the gateway, whose record below tells what became of it: what that leaves of the time is the caller's own.
+    pub relayed: bool,
 }
 
 /// One try of a hop on the wire.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Counts from 1.
     pub number: u32,
@@ -203,9 +209,11 @@ impl Call {
             bytes: Bytes::default(),
             client: Client::default(),
             address: None,
+            trace_id: None,
             gave_up_after: None,
             internal: false,
             opaque: false,
+            relayed: false,
         }
     }
 
@@ -221,7 +229,7 @@ impl Call {
 }
 
 /// Token counts as the answer told them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Of the input.
     pub input: Option<u64>,
@@ -230,7 +238,7 @@ pub struct Tokens {
 }
 
 /// Bytes moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
     /// From the caller.
     pub sent: u64,
@@ -239,7 +247,7 @@ pub struct Bytes {
 }
 
 /// The caller's side of a hop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its process id.
     pub pid: Option<u32>,
@@ -251,4 +259,6 @@ pub struct Client {
     pub retry: Option<u32>,
     /// Which connection served the last attempt, unique in the run.
     pub connection_id: Option<NonZeroU64>,
+    /// Its own end of the connection that it asked on last.
+    pub address: Option<SocketAddr>,
 }

@@ -4,11 +4,12 @@ use super::Observed;
 use super::assemble::{Assembler, Ending};
 use super::kin::Kin;
 use super::life::{Death, Life};
-use super::queue::Queues;
+
 use super::ring::{Lost, Maker, Ring, Thread};
 use crate::model::clock::{Anchor, monotonic};
-use crate::model::{Losses, Naming, Nanos, Span};
+use crate::model::{Live, Naming, Nanos, Span};
 use crate::observer::layout::{Call, NO_ROOM};
+use crate::sock_diag::Queues;
 use rustc_hash::FxHashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -91,19 +92,6 @@ impl Shared {
 /// A view of a run that goes on.
 #[derive(Clone, Debug)]
 pub struct Glimpse(Arc<Shared>);
-
-/// What goes on in a run.
-#[derive(Clone, Debug, Default)]
-pub struct Live {
-    /// Hops that are over for good and were not told by a look before: each is told once.
-    pub ended: Vec<Span>,
-    /// Hops that are open, with their phases up to now.
-    pub open: Vec<Span>,
-    /// What was counted.
-    pub losses: Losses,
-    /// When.
-    pub now: Nanos,
-}
 
 impl Glimpse {
     /// What goes on now, and what ended since the last look. Nothing once the observation is finished.

@@ -9,13 +9,12 @@ mod follow;
 mod kin;
 mod life;
 pub mod place;
-mod queue;
 pub mod ring;
 pub mod spawn;
 
 use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Nanos, Span, Stall};
 
-pub use follow::{Glimpse, Live, ObserveError, Observer, Options};
+pub use follow::{Glimpse, ObserveError, Observer, Options};
 pub use place::{Place, PlaceError};
 pub use spawn::{ResolveError, Sight, environment, examine, resolve};
 

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests are timed from outside the program and its clock")]
 
 mod bytes;
+mod config;
 mod demo;
 mod harm;
 mod observed;

@@ -90,6 +90,7 @@ fn connection(span: &Span) -> ConnectionFact {
         pid: 1,
         kind: Kind::Llm,
         dependency: "openai".into(),
+        peer: None,
         opened: span.start,
         closed: span.end,
         closed_by_caller: true,

@@ -12,6 +12,7 @@ fn one_connection_a_call(count: u64, idle: u64) -> Run {
             pid: 7,
             kind: Kind::Llm,
             dependency: "openai".into(),
+            peer: None,
             opened: T0 + at * MS,
             closed: Some(T0 + (at + 100 + idle) * MS),
             closed_by_caller: true,

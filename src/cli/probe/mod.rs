@@ -61,7 +61,7 @@ pub(super) fn probe(args: ProbeArgs) -> Result<u8, Failure> {
         (None, Some(_)) => print(&json(&report)?)?,
         (None, None) => print(&text::text(&report, style))?,
     }
-    Ok(if report.ok { 0 } else { status::NOT_OK })
+    Ok(if report.ok { 0 } else { status::CHECK_FAILED })
 }
 
 /// The tries of all endpoints, one after the other: none is slow for another's sake.

@@ -3,9 +3,10 @@
 use super::limits::Limit;
 use super::target::Target;
 use super::witness::Secured;
+use crate::agent::config::Sources;
 use crate::cli::color::Color;
-use crate::cli::run::{dependency_option, duration_option, read_config};
-use crate::cli::{Failure, status};
+use crate::cli::run::{dependency_option, duration_option};
+use crate::cli::{Failure, config, status};
 use crate::gateway::connect::{ConnectorOptions, Family, Proxies, Scheme, trust};
 use crate::model::Naming;
 use crate::model::naming::Rule;
@@ -126,8 +127,8 @@ pub(super) struct Plan {
 impl ProbeArgs {
     /// Joins options, configuration and environment; an option wins.
     pub(super) fn plan(self) -> Result<Plan, Failure> {
-        let config = read_config(self.config.as_deref())?;
-        let rules = self.dependencies.into_iter().chain(config.rules()).collect();
+        let settings = config::settings(&Sources::of_process(self.config.as_deref(), Vec::new()))?;
+        let rules = self.dependencies.into_iter().chain(settings.rules()).collect();
         let naming = Naming { rules, base_urls: crate::agent::base_url::rules(std::env::vars_os()) };
         let targets = self.urls.iter().map(|url| Target::parse(url, &naming).map_err(|error| hinted(&error)));
         let targets: Vec<Target> = targets.collect::<Result<_, _>>()?;

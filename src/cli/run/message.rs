@@ -18,9 +18,9 @@ pub(super) fn resolve(command: &OsStr) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Said before a command starts that will not be observed.
-pub(super) fn not_seen(name: &str, reason: &str) -> String {
-    format!("hopwatch: the calls of `{name}` will not be seen: {reason}\n")
+/// Said before a command starts that cannot be observed.
+pub(super) fn by_gateway(name: &str, reason: &str) -> String {
+    format!("hopwatch: `{name}` cannot be observed from inside: {reason}; its calls go through the gateway instead\n")
 }
 
 /// Most processes that are named one by one.

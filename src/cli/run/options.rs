@@ -1,24 +1,25 @@
 //! Options of `run`, and the plan that they make together with the configuration and the environment.
 
 use super::json::JsonFile;
-use super::{export, metrics, name};
-use crate::agent::config::{Config, check_dependency_name, check_program_name, parse_kind, parse_place};
+use super::{export, name};
+use crate::agent::address;
+use crate::agent::config::{Program, RunAgent, Sources, check_dependency_name, check_program_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
+use crate::agent::gateway;
+use crate::agent::providers::ProviderRoutes;
 use crate::cli::color::Color;
-use crate::cli::{Failure, status};
+use crate::cli::{Failure, config};
 use crate::export::otlp::OtlpConfig;
+use crate::gateway::Settings;
+use crate::gateway::connect::trust;
 use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-
-/// Names the configuration file when no `--config` does.
-const ENV_CONFIG: &str = "HOPWATCH_CONFIG";
-/// Read from the working directory when nothing names another.
-const DEFAULT_CONFIG: &str = "hopwatch.toml";
 
 /// Run a command and name what ate its time
 ///
@@ -89,7 +90,7 @@ Known providers (OpenAI, Azure OpenAI, Anthropic, Ollama and others) need no nam
     json: Option<PathBuf>,
 
     /// Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the command runs
-    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = metrics::address_option)]
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address_option)]
     #[arg(long_help = "\
 Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the
 command runs. A port alone is the loopback's; port 0 takes any that is free, and standard
@@ -98,6 +99,15 @@ failed ones that may be tried again 10 s after it. What ends with the command is
 report alone.
 Short runs end between two scrapes: send those to a collector (OTEL_EXPORTER_OTLP_ENDPOINT)")]
     metrics: Option<SocketAddr>,
+
+    /// Hand the run to an agent as it goes on and when it ends: its admin address, or `auto` for the one of this host
+    #[arg(long, value_name = "[ADDRESS:]PORT|auto", value_parser = agent_option)]
+    #[arg(long_help = "\
+Hand the run to an agent (`hopwatch agent`) as it goes on and when it ends, so that many short
+runs are seen in one place: its metrics, its spans, its page. Name its admin address, or `auto`
+for the agent of this host, where there is one [default: $HOPWATCH_AGENT]. A run whose agent is
+away goes on without")]
+    agent: Option<RunAgent>,
 
     /// Print no report and no notes; errors are still told
     #[arg(long, short)]
@@ -155,24 +165,35 @@ pub(crate) struct Plan {
     pub(crate) json: Option<JsonFile>,
     /// Where to serve metrics.
     pub(crate) metrics: Option<SocketAddr>,
+    /// The agent that the run is handed to.
+    pub(crate) agent: Option<RunAgent>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
+    /// The gateway that the command is pointed at, where it is seen that way.
+    pub(crate) gateway: Option<GatewayPlan>,
     /// Where the run's spans go.
     pub(crate) otlp: Option<OtlpConfig>,
     /// `source` of the report.
     pub(crate) source: &'static str,
 }
 
+/// How the gateway of a run is set up.
+#[derive(Debug)]
+pub(crate) struct GatewayPlan {
+    pub(crate) settings: Settings,
+    pub(crate) providers: ProviderRoutes,
+    /// The command's proxy variables lead to it.
+    pub(crate) sets_proxies: bool,
+    /// The base URLs of the command's providers lead to it.
+    pub(crate) sets_base_urls: bool,
+}
+
 impl RunArgs {
     /// Joins options, configuration and environment; an option wins.
     pub(super) fn plan(self) -> Result<Plan, Failure> {
-        if matches!(self.via, Via::Gateway | Via::Both) {
-            return Err(Failure::usage("the gateway comes with a later version")
-                .hint("use `--via observer` (Linux, dynamically linked programs), or leave `--via` out"));
-        }
-        let config = read_config(self.config.as_deref())?;
-        let deadline = self.deadline.or(config.run.deadline);
-        let kill = self.kill || config.run.kill == Some(true);
+        let settings = config::settings(&Sources::of_process(self.config.as_deref(), Vec::new()))?;
+        let deadline = self.deadline.or(*settings.run.deadline);
+        let kill = self.kill || *settings.run.kill;
         if kill && deadline.is_none() {
             return Err(Failure::usage("`--kill` needs a deadline").hint("add `--deadline 10s`"));
         }
@@ -180,20 +201,36 @@ impl RunArgs {
         let command = words.next().unwrap_or_default();
         let arguments: Vec<OsString> = words.collect();
         let mut rules = self.dependencies;
-        rules.extend(config.rules());
+        rules.extend(settings.rules());
         let mut skip = self.skip;
-        skip.extend(config.run.skip.into_iter().map(toml::Spanned::into_inner));
-        let run_name = self.name.or(config.run.name).unwrap_or_else(|| name::of_command(&command, &arguments));
+        skip.extend(settings.run.skip.iter().map(|Program(name)| name.clone()));
+        let run_name =
+            self.name.or_else(|| settings.run.name.value.clone()).unwrap_or_else(|| name::of_command(&command, &arguments));
+        let naming = Naming { rules, base_urls: crate::agent::base_url::rules(std::env::vars_os()) };
+        let providers = ProviderRoutes::of(|name| std::env::var(name).ok());
         Ok(Plan {
+            gateway: Some(GatewayPlan {
+                settings: gateway::settings(
+                    &settings,
+                    Arc::new(naming.clone()),
+                    &providers,
+                    trust::named_by(|name| std::env::var_os(name)),
+                    Vec::new(),
+                ),
+                providers,
+                sets_proxies: !self.no_proxy_env,
+                sets_base_urls: !self.no_base_urls,
+            }),
             otlp: export::from_env(&run_name),
             name: run_name,
-            naming: Naming { rules, base_urls: crate::agent::base_url::rules(std::env::vars_os()) },
+            naming,
             deadline,
             kill,
             via: self.via,
             skip,
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
             metrics: self.metrics,
+            agent: self.agent.or(*settings.run.agent),
             quiet: self.quiet,
             source: "run",
             command,
@@ -202,29 +239,19 @@ impl RunArgs {
     }
 }
 
-/// Reads the configuration that the option names, else the environment, else the one that lies here; none is an empty one.
-pub(in crate::cli) fn read_config(option: Option<&Path>) -> Result<Config, Failure> {
-    let named = option.map(Path::to_owned).or_else(|| {
-        let value = std::env::var_os(ENV_CONFIG).filter(|value| !value.is_empty());
-        value.map(PathBuf::from)
-    });
-    let path = match named {
-        Some(path) => path,
-        None if Path::new(DEFAULT_CONFIG).is_file() => DEFAULT_CONFIG.into(),
-        None => return Ok(Config::default()),
-    };
-    Config::read(&path).map_err(|error| {
-        let failure = Failure::of(status::USAGE, &error);
-        match error.hint() {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })
-}
-
 /// Reads a duration.
 pub(in crate::cli) fn duration_option(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|error| format!("{error}\nhint: {}", DurationError::HINT))
+}
+
+/// Reads `[ADDRESS:]PORT`.
+fn address_option(text: &str) -> Result<SocketAddr, String> {
+    address::parse(text).map_err(|message| format!("{message}\nhint: {}", address::HINT))
+}
+
+/// Reads an agent's address, or `auto`.
+fn agent_option(text: &str) -> Result<RunAgent, String> {
+    if text == "auto" { Ok(RunAgent::Auto) } else { address_option(text).map(RunAgent::At) }
 }
 
 /// Reads the base name of a program.

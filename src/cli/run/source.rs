@@ -1,10 +1,13 @@
-//! How the command's calls are seen.
+//! How the command's calls are seen: from inside by the observer, on their way by the gateway, by both, or not at all.
 
 use super::message;
 use super::options::{Plan, Via};
+use super::relay::Relay;
+use crate::agent::stitch::stitch;
 use crate::cli::{Failure, status, tell};
+use crate::gateway::GatewayView;
 use crate::model::clock::Anchor;
-use crate::model::{Nanos, Span};
+use crate::model::{Live, Nanos, Span};
 use crate::observe::{self, Glimpse, Observed, Observer, Place, Sight};
 use std::ffi::OsString;
 use std::path::Path;
@@ -19,36 +22,62 @@ const GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Source {
     observing: Option<(Place, Observer)>,
+    relay: Option<Relay>,
+    run_id: String,
     environment: Vec<(OsString, OsString)>,
+}
+
+/// What goes on, to be asked from any thread.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    glimpse: Option<Glimpse>,
+    gateway: Option<GatewayView>,
 }
 
 impl Source {
     /// Gets ready to see a command; says why, where it cannot be seen.
     pub(super) fn open(plan: &Plan, program: &Path, anchor: Anchor) -> Result<Self, Failure> {
-        let mut environment = vec![(ENV_RUN_ID.into(), run_id().into())];
-        if plan.via == Via::None {
-            return Ok(Self { observing: None, environment });
-        }
-        let started = match observe::examine(program) {
-            Sight::Seen => observe(plan, anchor),
-            Sight::NotSeen(reason) => Err(reason),
-        };
-        match started {
-            Ok((place, observer)) => {
-                environment.extend(observe::environment(&place, &plan.skip, |name| std::env::var_os(name)));
-                Ok(Self { observing: Some((place, observer)), environment })
-            }
-            Err(reason) if plan.via == Via::Observer => {
-                Err(Failure::new(status::FAILED, format!("`{}` cannot be observed: {reason}", plan.command.display()))
-                    .hint("the observer needs a dynamically linked program; `hopwatch run --via none` runs any, unwatched"))
-            }
-            Err(reason) => {
-                if !plan.quiet {
-                    tell(&message::not_seen(&plan.command.to_string_lossy(), &reason));
+        let run_id = run_id();
+        let environment = vec![(ENV_RUN_ID.into(), run_id.clone().into())];
+        let mut source = Self { observing: None, relay: None, run_id, environment };
+        let observes = matches!(plan.via, Via::Auto | Via::Observer | Via::Both);
+        let mut relays = matches!(plan.via, Via::Gateway | Via::Both);
+        if observes && let Err(reason) = source.observe(plan, program, anchor) {
+            match plan.via {
+                Via::Observer => {
+                    let failure = format!("`{}` cannot be observed: {reason}", plan.command.display());
+                    return Err(Failure::new(status::FAILED, failure)
+                        .hint("the observer needs a dynamically linked program; `hopwatch run --via gateway` sees any that heeds proxy variables"));
                 }
-                Ok(Self { observing: None, environment })
+                _ => {
+                    relays = true;
+                    if !plan.quiet {
+                        tell(&message::by_gateway(&plan.command.to_string_lossy(), &reason));
+                    }
+                }
             }
         }
+        if let Some(gateway) = plan.gateway.as_ref().filter(|_| relays) {
+            let relay = Relay::start(gateway, anchor)?;
+            source.environment.extend(relay.environment(gateway));
+            source.relay = Some(relay);
+        }
+        Ok(source)
+    }
+
+    fn observe(&mut self, plan: &Plan, program: &Path, anchor: Anchor) -> Result<(), String> {
+        if let Sight::NotSeen(reason) = observe::examine(program) {
+            return Err(reason);
+        }
+        let (place, observer) = observe(plan, anchor)?;
+        self.environment.extend(observe::environment(&place, &plan.skip, |name| std::env::var_os(name)));
+        self.observing = Some((place, observer));
+        Ok(())
+    }
+
+    /// The id of the run.
+    pub(super) fn run_id(&self) -> &str {
+        &self.run_id
     }
 
     /// What is set in the command's environment.
@@ -58,20 +87,46 @@ impl Source {
 
     /// The hops that are open now.
     pub(super) fn open_now(&self) -> Vec<Span> {
-        self.observing.as_ref().map_or_else(Vec::new, |(_, observer)| observer.open_now())
+        let observed = self.observing.iter().flat_map(|(_, observer)| observer.open_now());
+        observed.chain(self.relay.iter().flat_map(|relay| relay.view().look().open)).collect()
     }
 
     /// A view of what goes on; `None` = nobody looks.
-    pub(super) fn glimpse(&self) -> Option<Glimpse> {
-        self.observing.as_ref().map(|(_, observer)| observer.glimpse())
+    pub(super) fn view(&self) -> Option<View> {
+        let glimpse = self.observing.as_ref().map(|(_, observer)| observer.glimpse());
+        let gateway = self.relay.as_ref().map(Relay::view);
+        (glimpse.is_some() || gateway.is_some()).then_some(View { glimpse, gateway })
     }
 
     /// All that was seen; `None` = nobody looked.
     pub(super) fn finish(mut self, ended: Nanos) -> Option<Observed> {
-        let (place, observer) = self.observing.take()?;
-        let observed = observer.finish(ended, GRACE);
-        place.remove();
-        Some(observed)
+        let observed = self.observing.take().map(|(place, observer)| {
+            let observed = observer.finish(ended, GRACE);
+            place.remove();
+            observed
+        });
+        match self.relay.take() {
+            Some(relay) => {
+                let addresses: Vec<_> = relay.addresses().collect();
+                Some(stitch(observed.unwrap_or_default(), relay.finish(), &addresses))
+            }
+            None => observed,
+        }
+    }
+}
+
+impl View {
+    /// What goes on now, and what ended since the last look.
+    pub(super) fn look(&self) -> Live {
+        let mut live = self.glimpse.as_ref().map(Glimpse::look).unwrap_or_default();
+        if let Some(gateway) = &self.gateway {
+            let carried = gateway.look();
+            live.ended.extend(carried.ended);
+            live.open.extend(carried.open);
+            live.losses.add(carried.losses);
+            live.now = live.now.max(carried.now);
+        }
+        live
     }
 }
 

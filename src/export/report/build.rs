@@ -7,8 +7,8 @@ use super::{
 use crate::attribution::Judgement;
 use crate::model::clock::rfc3339;
 use crate::model::{
-    Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Run, Span, SpanId,
-    Timeline, Verdict, millis, redact,
+    Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Reason, Run, Span,
+    SpanId, Timeline, Verdict, millis, redact,
 };
 use std::collections::BTreeMap;
 
@@ -218,7 +218,9 @@ fn phase_times(timeline: &Timeline, origin: Origin) -> PhaseTimes {
 fn dependencies<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<DependencyReport> {
     let mut grouped: BTreeMap<(Kind, &str), Vec<&Call>> = BTreeMap::new();
     for span in runs.flat_map(|run| &run.spans).filter(|span| span.is_hop()) {
-        if let (Some(call), Some(dependency)) = (span.call.as_deref(), span.dependency.as_deref()) {
+        // Counted by the record below.
+        let counted = span.call.as_deref().filter(|call| !call.relayed);
+        if let (Some(call), Some(dependency)) = (counted, span.dependency.as_deref()) {
             grouped.entry((span.kind.unwrap_or(Kind::Http), dependency)).or_default().push(call);
         }
     }
@@ -257,7 +259,7 @@ fn phase_summary(calls: &[&Call], phase: Phase) -> Option<PhaseSummary> {
 }
 
 fn loss_report(losses: &Losses) -> LossReport {
-    let owned = |counts: &BTreeMap<&'static str, u64>| counts.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect();
+    let owned = |counts: &BTreeMap<Reason, u64>| counts.iter().map(|(reason, n)| (reason.to_string(), *n)).collect();
     LossReport {
         started: losses.started,
         recorded: losses.recorded,

@@ -9,7 +9,7 @@ use crate::lookup::LookupError;
 use crate::model::clock::rfc3339;
 use crate::model::error_type as code;
 use crate::model::human::human_duration;
-use crate::model::{FailedBy, Name, Nanos, Outcome, Phase, redact};
+use crate::model::{FailedBy, Name, Outcome, Phase, redact};
 use rustls::CertificateError;
 use std::error::Error;
 use std::fmt;
@@ -185,6 +185,19 @@ impl ConnectError {
         error
     }
 
+    /// TLS could not be set up here.
+    pub(super) fn no_tls(target: Target<'_>, reason: &str) -> Box<Self> {
+        let mut error = Self::new(target, Phase::Tls, Outcome::Tls, code::TLS, reason.to_owned());
+        error.failed_by = FailedBy::Own;
+        error
+    }
+
+    /// HTTP cannot be begun on a connection that has just been opened.
+    pub(crate) fn http(origin: &Origin, reason: &dyn Error) -> Box<Self> {
+        let target = Target { origin, proxy: None };
+        Self::new(target, Phase::Send, Outcome::Reset, code::CONNECTION_CLOSED, reason.to_string())
+    }
+
     /// With the system's error behind it.
     fn system(mut self: Box<Self>, error: Arc<io::Error>) -> Box<Self> {
         self.errno = error.raw_os_error();
@@ -265,7 +278,7 @@ fn system_code(error: &io::Error, other: &'static str) -> &'static str {
 }
 
 fn unanswered(after: Duration) -> String {
-    format!("no answer within {}", human_duration(Nanos::try_from(after.as_nanos()).unwrap_or(Nanos::MAX)))
+    format!("no answer within {}", human_duration(crate::model::clock::nanos(after)))
 }
 
 /// How far an attempt got: one that was turned down reached somebody, one that was not answered at least left.

@@ -31,6 +31,7 @@ pub(crate) use resolve::{Family, Resolver};
 pub(crate) use steps::Steps;
 pub(crate) use stream::Stream;
 pub(crate) use tls::TlsFacts;
+pub(crate) use trust::Tls;
 
 use crate::model::{Name, Phase};
 use http::HeaderValue;
@@ -97,7 +98,7 @@ pub(crate) struct ConnectorOptions {
     /// How long a proxy's CONNECT and a TLS handshake may take, each: 10 s.
     pub(crate) handshake_timeout: Duration,
     /// TLS with its trust and its store of sessions; its ALPN is set for each connect.
-    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) tls: Tls,
     /// The proxies on the way.
     pub(crate) proxies: Proxies,
     /// Which addresses may be used.
@@ -198,12 +199,12 @@ impl Protocols {
 
 impl ConnectorOptions {
     /// The defaults, with this TLS: no proxies, any address, the system's resolver.
-    pub(crate) fn new(tls: Arc<rustls::ClientConfig>) -> Self {
+    pub(crate) fn new(tls: impl Into<Tls>) -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
             lookup_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
-            tls,
+            tls: tls.into(),
             proxies: Proxies::default(),
             family: Family::Any,
             blocked: Vec::new(),
@@ -338,6 +339,7 @@ impl Connector {
         remote: SocketAddr,
     ) -> Result<(Stream, TlsFacts), Box<ConnectError>> {
         let ConnectorOptions { tls, handshake_timeout, .. } = &*self.options;
+        let tls = tls.config().map_err(|reason| ConnectError::no_tls(target, reason))?;
         let shaken = tls::handshake(tls, host, protocols, io, *handshake_timeout).await;
         shaken.map_err(|broken| ConnectError::handshake(target, phase, broken, remote))
     }

@@ -35,8 +35,8 @@ type Setting = Result<Arc<Proxy>, ProxyError>;
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     /// Its host, lower case, without brackets.
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
     /// TLS is spoken to the proxy itself.
     pub(super) tls: bool,
     /// `Proxy-Authorization`; marked as sensitive, so that it is never shown.
@@ -105,7 +105,14 @@ impl Proxies {
 
     /// Variables that cannot be used, to be told before they matter.
     pub(crate) fn faults(&self) -> impl Iterator<Item = &ProxyError> {
-        [&self.http, &self.https, &self.all].into_iter().flatten().filter_map(|setting| setting.as_ref().err())
+        self.each().filter_map(|(_, setting)| setting.err())
+    }
+
+    /// What is set, each by its variable in lower case: the proxy, or why it is none.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&'static str, Result<&Proxy, &ProxyError>)> {
+        let all = [("http_proxy", &self.http), ("https_proxy", &self.https), ("all_proxy", &self.all)];
+        let set = all.into_iter().filter_map(|(variable, setting)| Some((variable, setting.as_ref()?)));
+        set.map(|(variable, setting)| (variable, setting.as_ref().map(|proxy| &**proxy)))
     }
 
     fn is_excepted(&self, origin: &Origin) -> bool {

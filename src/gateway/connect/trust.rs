@@ -4,7 +4,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Why certificates cannot be trusted as asked.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,43 @@ pub(crate) enum TrustError {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Unusable(#[from] rustls::Error),
+}
+
+/// TLS, set up when it is first needed: to read the system's authorities takes tens of milliseconds, which a start is not to wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls(Arc<Lazy>);
+
+#[derive(Debug)]
+struct Lazy {
+    /// Files and folders whose authorities are trusted too. What cannot be read is left out.
+    named: Vec<PathBuf>,
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl Tls {
+    /// Trusts the system's authorities and those of the files and folders that are named, as far as they can be read.
+    pub(crate) fn trusting(named: Vec<PathBuf>) -> Self {
+        Self(Arc::new(Lazy { named, config: OnceLock::new() }))
+    }
+
+    /// Its configuration. The first time it reads files.
+    ///
+    /// # Errors
+    /// rustls cannot be set up.
+    pub(crate) fn config(&self) -> Result<&Arc<ClientConfig>, &str> {
+        let Lazy { named, config } = &*self.0;
+        let read = || {
+            let readable: Vec<PathBuf> = named.iter().filter(|path| certificates(path).is_ok()).cloned().collect();
+            roots(&readable).and_then(client).map_err(|error| error.to_string())
+        };
+        config.get_or_init(read).as_ref().map_err(String::as_str)
+    }
+}
+
+impl From<Arc<ClientConfig>> for Tls {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self(Arc::new(Lazy { named: Vec::new(), config: OnceLock::from(Ok(config)) }))
+    }
 }
 
 /// The authorities of the system and those of PEM files and folders that are named. Empty where there are none at all: then every
@@ -53,7 +90,11 @@ pub(crate) fn named_by(environment: impl Fn(&str) -> Option<OsString>) -> Vec<Pa
     files.chain(folders.into_iter().filter(|folder| folder.is_dir())).collect()
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+/// The certificates of a PEM file, or of a folder of them.
+///
+/// # Errors
+/// When it cannot be read or holds none. A single one that is none is skipped.
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     let (file, folder) = if path.is_dir() { (None, Some(path)) } else { (Some(path), None) };
     let found = rustls_native_certs::load_certs_from_paths(file, folder);
     match found.errors.first() {

@@ -2,7 +2,6 @@
 
 use super::judge::{Evidence, Judged, Place};
 use crate::model::{Outcome, error_type};
-use h2::Reason;
 use std::error::Error;
 
 pub(super) fn see(error: &(dyn Error + 'static), evidence: &mut Evidence) {
@@ -33,17 +32,6 @@ fn of_stream(error: &h2::Error) -> Option<Judged> {
         // The system's error is next in the chain.
         return None;
     }
-    let reason = error.reason()?;
-    Some(if !error.is_remote() && reason != Reason::CANCEL && reason != Reason::NO_ERROR {
-        // We ended it, since the peer broke the protocol.
-        Judged::peer(Outcome::Error, error_type::INVALID_RESPONSE)
-    } else if reason == Reason::REFUSED_STREAM {
-        Judged::peer(Outcome::Shed, "refused_stream")
-    } else if reason == Reason::ENHANCE_YOUR_CALM {
-        Judged::peer(Outcome::RateLimited, "enhance_your_calm")
-    } else if error.is_go_away() {
-        Judged::peer(Outcome::Reset, "goaway")
-    } else {
-        Judged::peer(Outcome::Reset, "stream_reset")
-    })
+    let (outcome, code) = error_type::of_h2(error.reason()?.into(), error.is_go_away(), error.is_remote());
+    Some(Judged::peer(outcome, code))
 }

@@ -1,48 +1,27 @@
-//! gRPC over HTTP/2: what its statuses mean, and how long a caller waits.
+//! gRPC over HTTP/2: how a call ended, and how long its caller waits.
 
 use crate::instrument::ending::Ending;
-use crate::model::{FailedBy, Outcome};
+use crate::model::{FailedBy, Outcome, grpc};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use std::time::Duration;
 
-const STATUS: &str = "grpc-status";
 const TIMEOUT: &str = "grpc-timeout";
 
-/// Whether a message is one of gRPC (gRPC-Web has its trailers in the body, and is told by its HTTP status alone).
+/// Whether a message is one of gRPC.
 pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
-    let media = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    media.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    grpc::is_grpc(headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default())
 }
 
-/// The status in headers or trailers. One that is no number is `UNKNOWN`, as the protocol has it.
+/// The status in headers or trailers.
 pub(super) fn code(headers: &HeaderMap) -> Option<u32> {
-    let value = headers.get(STATUS)?;
-    Some(value.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(2))
+    Some(grpc::code(headers.get(grpc::STATUS)?.as_bytes()))
 }
 
-/// What a status says (`google.rpc.Code`, whose HTTP mapping sorts the errors of the request from those of the server).
+/// What a status says.
 pub(super) fn ending(code: u32) -> Ending {
-    let (outcome, name) = match code {
-        0 => return Ending::ok(),
-        1 => (Outcome::Cancelled, "CANCELLED"),
-        3 => (Outcome::ClientError, "INVALID_ARGUMENT"),
-        4 => (Outcome::Timeout, "DEADLINE_EXCEEDED"),
-        5 => (Outcome::ClientError, "NOT_FOUND"),
-        6 => (Outcome::ClientError, "ALREADY_EXISTS"),
-        7 => (Outcome::ClientError, "PERMISSION_DENIED"),
-        8 => (Outcome::RateLimited, "RESOURCE_EXHAUSTED"),
-        9 => (Outcome::ClientError, "FAILED_PRECONDITION"),
-        10 => (Outcome::ClientError, "ABORTED"),
-        11 => (Outcome::ClientError, "OUT_OF_RANGE"),
-        12 => (Outcome::ServerError, "UNIMPLEMENTED"),
-        13 => (Outcome::ServerError, "INTERNAL"),
-        14 => (Outcome::ServerError, "UNAVAILABLE"),
-        15 => (Outcome::ServerError, "DATA_LOSS"),
-        16 => (Outcome::ClientError, "UNAUTHENTICATED"),
-        _ => (Outcome::ServerError, "UNKNOWN"),
-    };
-    Ending::of(outcome).by(FailedBy::Peer).error_type(name)
+    let status = grpc::status(code);
+    status.name.map_or_else(Ending::ok, |name| Ending::of(status.outcome).by(FailedBy::Peer).error_type(name))
 }
 
 /// How a call ended whose trailers never came.
@@ -93,24 +72,5 @@ mod tests {
         for odd in ["", "S", "1", "100000000S", "-1S", "1.5S", "1s", "1 S", "1é"] {
             assert_eq!(of(odd), None, "{odd}");
         }
-    }
-
-    #[test]
-    fn every_code_but_zero_is_a_failure_with_a_name() {
-        assert!(ending(0).is_ok());
-        let names: std::collections::BTreeSet<_> = (1..=16).map(|code| ending(code).error_type.unwrap()).collect();
-        assert_eq!(names.len(), 16);
-        assert_eq!(ending(8).outcome, Outcome::RateLimited);
-        assert_eq!(ending(4).outcome, Outcome::Timeout);
-        assert_eq!(ending(99), ending(2));
-        assert_eq!(code(&headers(STATUS, "what")), Some(2));
-    }
-
-    #[test]
-    fn only_grpc_is_grpc() {
-        for (media, is) in [("application/grpc", true), ("application/grpc+proto", true), ("application/grpc-web", false)] {
-            assert_eq!(is_grpc(&headers("content-type", media)), is, "{media}");
-        }
-        assert!(!is_grpc(&HeaderMap::new()));
     }
 }

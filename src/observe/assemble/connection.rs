@@ -1,11 +1,11 @@
 //! One connection of a process.
 
 use super::exchange::Exchange;
-use super::peer::Endpoint;
 use super::unread::Unread;
 use crate::model::{ConnectionFact, Kind, Name, Nanos, Outcome};
 use crate::wire::http1;
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
 /// What was done before the first request could be sent. Its steps are in time order.
@@ -93,8 +93,8 @@ pub(super) struct Connection {
     pub(super) borrowed: bool,
     /// It connects without blocking.
     pub(super) nonblocking: bool,
-    pub(super) peer: Option<Endpoint>,
-    pub(super) own: Option<Endpoint>,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) own: Option<SocketAddr>,
     /// A forward proxy leads to this port of `name`.
     pub(super) tunnel: Option<u16>,
     /// Name that was looked up for it.
@@ -202,6 +202,7 @@ impl Connection {
             pid,
             kind,
             dependency,
+            peer: self.peer,
             opened: self.setup.connect.map_or(self.setup.start, |(start, _)| start),
             closed,
             closed_by_caller: closed.is_some() && self.peer_closed.is_none(),

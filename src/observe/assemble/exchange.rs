@@ -3,7 +3,8 @@
 use super::MILLI;
 use super::connection::Setup;
 use super::stall::Busy;
-use crate::model::{ConnectionState, FailedBy, Nanos, Outcome, Phase, SpanId, Timeline};
+use crate::hops::Movement;
+use crate::model::{ConnectionState, Nanos, Phase, SpanId, Timeline};
 use crate::wire::headers::ContentType;
 use crate::wire::http1::{Fact, RequestBody, RequestHead, ResponseBody, ResponseHead};
 
@@ -29,26 +30,6 @@ pub(super) struct Moved {
     pub(super) arrived: Nanos,
     pub(super) tid: u32,
     pub(super) is_loop: bool,
-}
-
-/// How an exchange came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
-    /// The answer is there.
-    Complete,
-    /// The peer closed or reset; the error number, where there was one.
-    PeerClosed(i32),
-    /// The caller closed, or its process ended.
-    CallerLeft,
-}
-
-/// What became of a try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
-    pub(super) outcome: Outcome,
-    pub(super) failed_by: Option<FailedBy>,
-    pub(super) errno: Option<i32>,
-    pub(super) gave_up_after: Option<Nanos>,
 }
 
 /// A request and its answer.
@@ -199,44 +180,19 @@ impl Exchange {
 
     /// The last move of either side.
     pub(super) fn last_move(&self) -> Nanos {
-        self.last_read.unwrap_or(self.sent_at).max(self.sent_at)
+        self.movement().last()
     }
 
-    /// Judges an end at `at`.
-    pub(super) fn judge(&self, how: How, at: Nanos) -> Judged {
-        let judged = |outcome, failed_by| Judged { outcome, failed_by, errno: None, gave_up_after: None };
-        let complete = self.answer.as_ref().is_some_and(|answer| answer.complete);
-        match how {
-            How::Complete if complete => {
-                let (outcome, failed_by) = self.status().map_or((Outcome::Ok, None), Outcome::of_status);
-                judged(outcome, failed_by)
-            }
-            How::Complete => judged(Outcome::Body, Some(FailedBy::Peer)),
-            How::PeerClosed(errno) => {
-                let outcome = if self.is_answered() && errno == 0 { Outcome::Body } else { Outcome::Reset };
-                Judged { errno: Some(errno).filter(|&errno| errno != 0), ..judged(outcome, Some(FailedBy::Peer)) }
-            }
-            How::CallerLeft => {
-                let still = at.saturating_sub(self.last_move());
-                let outcome = if self.is_moving(still) { Outcome::Cancelled } else { Outcome::Timeout };
-                Judged { gave_up_after: Some(still), ..judged(outcome, Some(FailedBy::Caller)) }
-            }
+    /// What moved on it.
+    pub(super) fn movement(&self) -> Movement {
+        Movement {
+            sent: self.sent_at,
+            answered: self.first_byte.zip(self.last_read).map(|((first, _), last)| (first, last)),
+            reads: self.reads,
+            complete: self.answer.as_ref().is_some_and(|answer| answer.complete),
+            status: self.status(),
+            read_timeout: self.head.fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI)),
         }
-    }
-
-    /// Whether the answer was still coming when nothing had come for `still`.
-    fn is_moving(&self, still: Nanos) -> bool {
-        let (Some((first, _)), Some(last)) = (self.first_byte, self.last_read) else { return false };
-        if let Some(timeout) = self.head.fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI))
-            && still.abs_diff(timeout) <= timeout / 10 + 20 * MILLI
-        {
-            return false;
-        }
-        if self.reads < 4 {
-            return still < 1_000 * MILLI;
-        }
-        let typical = last.saturating_sub(first) / (self.reads - 1);
-        still < (4 * typical).max(250 * MILLI)
     }
 
     /// The set-up that belongs to it: the request followed at once, or its thread was blocked in between.

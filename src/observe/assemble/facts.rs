@@ -1,13 +1,13 @@
 //! What the readers tell, applied to a connection's exchanges.
 
 use super::connection::{Connection, LastCall};
-use super::exchange::{Exchange, How, Judged, Moved};
-use super::hops::{Candidate, Key, Try};
+use super::exchange::{Exchange, Moved};
 use super::inbound::{self, Serving};
 use super::peer::{self, Asked};
 use super::process::Process;
 use super::{MILLI, Shared, failure, unread};
-use crate::model::{Bytes, ConnectionState, Nanos, Outcome, Tokens};
+use crate::hops::{Candidate, How, Judged, Key, Try};
+use crate::model::{Bytes, ConnectionState, Nanos, Origin, Outcome, Tokens, TraceId};
 use crate::wire::http1::{Fact, ResponseBody};
 use crate::wire::provider;
 use std::hash::{Hash, Hasher};
@@ -181,7 +181,7 @@ fn hop_of(process: &Process, shared: &mut Shared, exchange: &Exchange, dependenc
     let key = key(exchange);
     let same = |other: &Exchange| other.has_head && self::key(other) == key;
     let candidate = Candidate {
-        process: process.id,
+        caller: process.id,
         dependency,
         key: &key,
         retry: exchange.head.fields.retry_count,
@@ -215,13 +215,15 @@ pub(super) fn attempt(
     let answer = exchange.answer.as_ref();
     let fields = &exchange.head.fields;
     Try {
-        process: process.id,
-        pid: process.pid,
+        origin: Origin::Observer,
+        caller: process.id,
+        pid: Some(process.pid),
         service: process.program.clone(),
         tid: exchange.tid,
         is_loop: exchange.is_loop,
         id: exchange.id,
         parent: exchange.parent,
+        trace_id: fields.traceparent.map(|trace| TraceId(trace.trace_id)),
         named,
         operation,
         timeline: unread::lay(exchange.timeline(&process.stalls, at), connection.unread),
@@ -231,6 +233,7 @@ pub(super) fn attempt(
         connection: Some(exchange.state),
         idle: exchange.idle,
         retry_after: exchange.response.as_ref().and_then(|head| head.fields.retry_after_ms).map(|ms| ms.saturating_mul(MILLI)),
+        gap: None,
         stream: exchange.streams().filter(|_| !exchange.is_turn).or(exchange.body.stream),
         model: answer.and_then(|answer| answer.model.clone()).or_else(|| exchange.body.model.clone()),
         tokens: Tokens {
@@ -241,6 +244,7 @@ pub(super) fn attempt(
         read_timeout: fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI)),
         retry: fields.retry_count,
         number: connection.number,
+        client: (Some(exchange.state), connection.own),
         pair: (connection.own, connection.peer),
         opaque: connection.is_opaque(),
         inferred: exchange.is_turn,
@@ -259,9 +263,9 @@ pub(super) fn finish(
     at: Nanos,
 ) {
     let judged = if exchange.is_turn && how == How::Complete {
-        Judged { outcome: Outcome::Ok, failed_by: None, errno: None, gave_up_after: None }
+        Judged::plain(Outcome::Ok, None)
     } else {
-        exchange.judge(how, at)
+        exchange.movement().judge(how, at)
     };
     if !exchange.decided && !exchange.is_turn {
         let named = peer::name(&shared.naming, connection, asked(&exchange));

@@ -1,14 +1,14 @@
 //! Calls that never came to a request: the name, the connection or the handshake failed.
 
 use super::connection::{Connection, Setup};
-use super::exchange::{Judged, Steps};
-use super::hops::{Candidate, Key, Try, caller_left, peer_failed};
+use super::exchange::Steps;
 use super::peer::{self, Asked};
 use super::process::Process;
 use super::resolve::Pending;
 use super::{MILLI, Seen, Shared, inbound};
+use crate::hops::{Candidate, Judged, Key, Try, caller_left, peer_failed};
 use crate::model::naming::Named;
-use crate::model::{Bytes, ConnectionState, Name, Nanos, Outcome, Phase, Timeline, Tokens};
+use crate::model::{Bytes, ConnectionState, Name, Nanos, Origin, Outcome, Phase, Timeline, Tokens};
 
 /// A look-up of the same name that follows a failed one at once is part of it: one for each family of addresses.
 const AGAIN_WITHIN: Nanos = 50 * MILLI;
@@ -114,7 +114,7 @@ fn failed(
 /// Joins a try that came to no request.
 fn join(process: &Process, shared: &mut Shared, attempt: &Try) -> Option<usize> {
     let candidate = Candidate {
-        process: process.id,
+        caller: process.id,
         dependency: &attempt.named.name,
         key: &attempt.key,
         retry: None,
@@ -141,6 +141,7 @@ pub(super) fn attempt_of_setup(
     Try {
         connection: Some(ConnectionState::New),
         number: connection.number,
+        client: (Some(ConnectionState::New), connection.own),
         pair: (connection.own, connection.peer),
         opaque: connection.is_opaque(),
         late: connection.setup.late.clone(),
@@ -159,13 +160,15 @@ fn timeline_of_setup(setup: &Setup, phase: Phase, at: Nanos) -> Timeline {
 /// A try of which nothing is known but its times.
 fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timeline: Timeline, judged: Option<Judged>) -> Try {
     Try {
-        process: process.id,
-        pid: process.pid,
+        origin: Origin::Observer,
+        caller: process.id,
+        pid: Some(process.pid),
         service: process.program.clone(),
         tid,
         is_loop: false,
         id: shared.id(),
         parent: inbound::parent(&process.serving, tid, false, None),
+        trace_id: None,
         named,
         operation: "connect".into(),
         timeline,
@@ -176,12 +179,14 @@ fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timel
         idle: None,
         retry_after: None,
         stream: None,
+        gap: None,
         model: None,
         tokens: Tokens::default(),
         bytes: Bytes::default(),
         read_timeout: None,
         retry: None,
         number: None,
+        client: (None, None),
         pair: (None, None),
         opaque: false,
         inferred: false,

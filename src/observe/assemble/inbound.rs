@@ -1,11 +1,11 @@
 //! Exchanges that a process serves: on connections that it accepted.
 
 use super::callers::Callers;
-use super::peer::Endpoint;
 use crate::model::{Name, Nanos, Role, Span, SpanId};
 use crate::wire::headers::TraceParent;
 use crate::wire::provider;
 use rustc_hash::FxHashSet;
+use std::net::SocketAddr;
 
 /// Most spans of served exchanges, and most pairs of addresses, that are kept.
 const MOST: usize = 100_000;
@@ -25,7 +25,7 @@ pub(super) struct Serving {
     pub(super) operation: Name,
     pub(super) trace: Option<TraceParent>,
     /// Client's address, then the own.
-    pub(super) pair: Option<(Endpoint, Endpoint)>,
+    pub(super) pair: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Serving {
@@ -55,21 +55,21 @@ impl Serving {
 pub(super) struct Inbounds {
     ended: Vec<(Serving, Option<Nanos>)>,
     /// Client's address and server's address of the accepted connections.
-    accepted: FxHashSet<(Endpoint, Endpoint)>,
+    accepted: FxHashSet<(SocketAddr, SocketAddr)>,
     /// Own address and peer's address of the connections that were opened.
-    opened: FxHashSet<(Endpoint, Endpoint)>,
+    opened: FxHashSet<(SocketAddr, SocketAddr)>,
 }
 
 impl Inbounds {
     /// A connection was accepted.
-    pub(super) fn accepted(&mut self, client: Endpoint, own: Endpoint) {
+    pub(super) fn accepted(&mut self, client: SocketAddr, own: SocketAddr) {
         if self.accepted.len() < MOST {
             self.accepted.insert((client, own));
         }
     }
 
     /// A connection was opened.
-    pub(super) fn opened(&mut self, own: Endpoint, peer: Endpoint) {
+    pub(super) fn opened(&mut self, own: SocketAddr, peer: SocketAddr) {
         if self.opened.len() < MOST {
             self.opened.insert((own, peer));
         }
@@ -83,7 +83,7 @@ impl Inbounds {
     }
 
     /// Connections of which both ends are in the tree, client's address first.
-    pub(super) const fn pairs(&self) -> &FxHashSet<(Endpoint, Endpoint)> {
+    pub(super) const fn pairs(&self) -> &FxHashSet<(SocketAddr, SocketAddr)> {
         &self.accepted
     }
 

@@ -23,11 +23,11 @@ mod transfer;
 mod turn;
 mod unread;
 
+use crate::hops::{CallerId as ProcessId, Hops};
 use crate::model::clock::Anchor;
-use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Naming, Nanos, Span, Stall};
-use crate::observe::queue::Queue;
+use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Naming, Nanos, Reason, Span, Stall};
 use crate::observe::ring::{Entry, Lost, Maker, Thread};
-use hops::Hops;
+use crate::sock_diag::Queue;
 use inbound::Inbounds;
 use process::Process;
 use std::collections::BTreeMap;
@@ -41,9 +41,6 @@ const LATEST: Nanos = 1 << 62;
 const LONGEST: Nanos = 1 << 52;
 /// Most facts of one sort that are kept.
 const FACTS_MAX: usize = 100_000;
-
-/// Number of a process: its ring's place in the order of their discovery.
-pub(crate) type ProcessId = usize;
 
 /// How a process came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +81,7 @@ struct Shared {
     contexts: Vec<ContextFact>,
     raised: Option<(Name, Nanos)>,
     first_activity: Option<Nanos>,
-    missed: BTreeMap<&'static str, u64>,
+    missed: BTreeMap<Reason, u64>,
     next_id: u64,
     next_connection: u64,
 }
@@ -104,7 +101,7 @@ impl Shared {
 
     fn miss(&mut self, what: &'static str, count: u64) {
         if count > 0 {
-            *self.missed.entry(what).or_default() += count;
+            *self.missed.entry(what.into()).or_default() += count;
         }
     }
 
@@ -202,7 +199,7 @@ impl Assembler {
     ) {
         for process in &mut self.processes {
             let id = process.id;
-            process.settle(now, &|| threads(id), &mut |own, peer| ask(own.socket_address(), peer.socket_address()));
+            process.settle(now, &|| threads(id), &mut |own, peer| ask(own, peer));
         }
     }
 
@@ -217,7 +214,7 @@ impl Assembler {
 
     /// The hops that are over for good and were not told before. `idle_since` says since when a thread waits for events.
     pub(crate) fn settled(&mut self, now: Nanos, idle_since: &dyn Fn(ProcessId, u32) -> Option<Nanos>) -> Vec<Span> {
-        self.shared.hops.settled(&self.processes, now, idle_since)
+        hops::settled(&mut self.shared.hops, &self.processes, now, idle_since)
     }
 
     /// The open hops at the end of the run.
@@ -259,8 +256,8 @@ impl Assembler {
         for process in &self.processes {
             stalls.extend(process.stalls.iter().map(|busy| busy.stall(process)));
         }
-        let callers = self.shared.hops.callers();
-        spans.extend(self.shared.hops.take(&self.processes, internal));
+        let callers = hops::callers(&self.shared.hops);
+        spans.extend(self.shared.hops.take().map(|hop| hops::span(hop, &self.processes, internal)));
         spans.extend(self.shared.inbounds.take(&callers));
         let known: rustc_hash::FxHashSet<_> = spans.iter().map(|span| span.id).collect();
         for span in &mut spans {

@@ -2,9 +2,9 @@
 
 use super::connection::Connection;
 use super::exchange::Exchange;
-use super::hops::{self, Try};
 use super::process::Process;
-use super::{Ending, MILLI, Shared, facts, failure};
+use super::{Ending, MILLI, Shared, facts, failure, hops};
+use crate::hops::{Hop, Try};
 use crate::model::{Nanos, Phase, Span};
 use crate::observe::ring::Thread;
 use crate::observer::layout::Call;
@@ -62,20 +62,24 @@ impl Process {
                 }
             }
         }
-        let waiting = |tid: u32, is_loop: bool, end: Nanos, retries: bool| {
+        let waits = |hop: &Hop| {
+            if hop.caller != self.id {
+                return false;
+            }
+            let counts = hop.span.call.as_ref().is_some_and(|call| call.client.retry.is_some());
             let call = threads
                 .iter()
-                .find(|thread| thread.tid == tid && thread.since != 0)
+                .find(|thread| thread.tid == hop.tid && thread.since != 0)
                 .map(|thread| Call::from_u16(thread.call as u16));
             match call {
-                Some(Call::Sleep) => !is_loop,
+                Some(Call::Sleep) => !hop.is_loop,
                 Some(Call::Epoll | Call::Poll | Call::Select) => {
-                    is_loop && retries && self.quiet_since(end.saturating_add(QUIET))
+                    hop.is_loop && counts && self.quiet_since(hop.end.saturating_add(QUIET))
                 }
                 _ => false,
             }
         };
-        let found = shared.hops.in_backoff(self.id, now, &waiting);
+        let found = shared.hops.in_backoff(now, &waits);
         let places = found.iter().map(|&(place, _)| place).collect();
         spans.extend(found.into_iter().map(|(_, span)| span));
         places

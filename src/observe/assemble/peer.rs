@@ -2,38 +2,19 @@
 
 use super::connection::Connection;
 use crate::model::naming::Named;
-use crate::model::{Kind, Name, Naming, Peer, redact};
+use crate::model::{Naming, Peer};
 use crate::observer::layout::SOCKADDR_BYTES;
-use crate::wire::provider;
+use crate::wire::peer;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// An address with its port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Endpoint {
-    pub(super) address: IpAddr,
-    pub(super) port: u16,
-}
-
-impl Endpoint {
-    /// Reads one from a payload. `None` = too short, or not of the internet.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        let bytes = bytes.get(..SOCKADDR_BYTES)?;
-        let family = u16::from_le_bytes([bytes[0], bytes[1]]);
-        if i32::from(family) != libc::AF_INET && i32::from(family) != libc::AF_INET6 {
-            return None;
-        }
-        Some(Self { port: u16::from_le_bytes([bytes[2], bytes[3]]), address: address(bytes.get(4..20)?)? })
+/// Reads an address with its port from a payload. `None` = too short, or not of the internet.
+pub(super) fn endpoint(bytes: &[u8]) -> Option<SocketAddr> {
+    let bytes = bytes.get(..SOCKADDR_BYTES)?;
+    let family = u16::from_le_bytes([bytes[0], bytes[1]]);
+    if i32::from(family) != libc::AF_INET && i32::from(family) != libc::AF_INET6 {
+        return None;
     }
-
-    /// As people write it.
-    pub(super) fn text(&self) -> Name {
-        self.socket_address().to_string().into()
-    }
-
-    /// As the system has it.
-    pub(super) const fn socket_address(&self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
+    Some(SocketAddr::new(address(bytes.get(4..20)?)?, u16::from_le_bytes([bytes[2], bytes[3]])))
 }
 
 /// An address of sixteen bytes, IPv4 as mapped IPv6.
@@ -57,7 +38,7 @@ pub(super) struct Asked<'a> {
 pub(super) fn name(naming: &Naming, connection: &Connection, asked: Asked<'_>) -> Named {
     if connection.unix {
         let host = Some("unix");
-        return naming.name(&Peer { host, port: None, kind: hint(asked.path), ..Peer::default() });
+        return naming.name(&Peer { host, port: None, kind: peer::hint(asked.path), ..Peer::default() });
     }
     if let Some(host) = asked.host.filter(|_| asked.by_proxy) {
         let name = without_port(host);
@@ -67,8 +48,8 @@ pub(super) fn name(naming: &Naming, connection: &Connection, asked: Asked<'_>) -
     }
     let endpoint = connection.peer;
     // Behind a forward proxy the address is not the peer's.
-    let address = endpoint.map(|peer| peer.address).filter(|_| connection.tunnel.is_none());
-    let port = connection.tunnel.or(endpoint.map(|peer| peer.port));
+    let address = endpoint.map(|peer| peer.ip()).filter(|_| connection.tunnel.is_none());
+    let port = connection.tunnel.or(endpoint.map(|peer| peer.port()));
     let header = asked.host.map(without_port);
     let names = [connection.server_name(), header, connection.name.as_deref()];
     let tls = connection.is_tls();
@@ -91,17 +72,7 @@ pub(super) fn name_of_host(naming: &Naming, host: &str) -> Named {
 }
 
 fn one(naming: &Naming, host: Option<&str>, address: Option<IpAddr>, port: Option<u16>, tls: bool, path: Option<&str>) -> Named {
-    let shown = host.map(|host| redact::name(&host.to_ascii_lowercase()));
-    let provider = shown.as_deref().and_then(|host| provider::of_host(host, port));
-    let kind = hint(path).or(provider.filter(|_| path.is_none()).map(|_| Kind::Llm));
-    naming.name(&Peer { host: shown.as_deref(), address, port, tls, provider, kind })
-}
-
-fn hint(path: Option<&str>) -> Option<Kind> {
-    Some(match provider::hint(path?)? {
-        provider::Hint::Llm => Kind::Llm,
-        provider::Hint::Embedding => Kind::Embedding,
-    })
+    peer::name(naming, peer::Shown { host, address, port, tls, path })
 }
 
 fn without_port(host: &str) -> &str {

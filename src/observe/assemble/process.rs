@@ -1,14 +1,15 @@
 //! One process: takes its records in order.
 
 use super::connection::{Closed, Connection, Handshake, Setup};
-use super::exchange::{How, LATE_MIN};
+use super::exchange::LATE_MIN;
 use super::inbound::Serving;
 use super::opens::Opens;
-use super::peer::{self, Asked, Endpoint};
+use super::peer::{self, Asked};
 use super::resolve::Lookups;
 use super::stall::{self, Block, Blocks, Busy};
 use super::tls::Session;
 use super::{Ending, FACTS_MAX, ProcessId, Seen, Shared, failure, transfer, turn};
+use crate::hops::How;
 use crate::model::{ContextFact, Name, Nanos, redact};
 use crate::observe::ring::Maker;
 use crate::observer::layout::{Call, Event, SOCKADDR_BYTES, flag};
@@ -229,7 +230,7 @@ impl Process {
             number: NonZeroU64::new(shared.connection_id()),
             unix,
             nonblocking: record.flags & flag::NONBLOCK != 0,
-            peer: Endpoint::read(&seen.entry.payload),
+            peer: peer::endpoint(&seen.entry.payload),
             connecting: true,
             setup: Setup { start: seen.start, tid: record.tid, connect: Some((seen.start, seen.start)), ..Setup::default() },
             ..Connection::default()
@@ -239,9 +240,9 @@ impl Process {
             self.note_activity(seen.start);
         }
         if let Some(peer) = connection.peer {
-            connection.name = self.lookups.name_of(peer.address);
+            connection.name = self.lookups.name_of(peer.ip());
             let mut revoked = None;
-            if let Some((lookup, again)) = self.lookups.claim(record.tid, seen.start, peer.address) {
+            if let Some((lookup, again)) = self.lookups.claim(record.tid, seen.start, peer.ip()) {
                 connection.resolve = Some(lookup.number);
                 connection.name = Some(lookup.name.clone());
                 connection.setup.dns = Some((lookup.start, lookup.end));
@@ -284,7 +285,7 @@ impl Process {
         if record.aux > 0 && seen.end.saturating_sub(done) >= LATE_MIN {
             connection.setup.late.push((done, seen.end));
         }
-        connection.own = Endpoint::read(&seen.entry.payload);
+        connection.own = peer::endpoint(&seen.entry.payload);
         if let (Some(own), Some(peer)) = (connection.own, connection.peer) {
             shared.inbounds.opened(own, peer);
         }
@@ -299,8 +300,8 @@ impl Process {
         if record.conn == 0 || self.connections.len() >= CONNECTIONS {
             return;
         }
-        let peer = Endpoint::read(&seen.entry.payload);
-        let own = seen.entry.payload.get(SOCKADDR_BYTES..).and_then(Endpoint::read);
+        let peer = peer::endpoint(&seen.entry.payload);
+        let own = seen.entry.payload.get(SOCKADDR_BYTES..).and_then(peer::endpoint);
         if let (Some(peer), Some(own)) = (peer, own) {
             shared.inbounds.accepted(peer, own);
         }

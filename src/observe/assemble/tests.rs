@@ -11,9 +11,9 @@ use super::{Assembled, Assembler, Ending, ProcessId};
 use crate::model::clock::Anchor;
 use crate::model::naming::Rule;
 use crate::model::{Call as HopCall, Kind, Naming, Nanos, Phase, Role, Span};
-use crate::observe::queue::Queue;
 use crate::observe::ring::{Entry, Lost, Maker, Thread};
 use crate::observer::layout::{AGE_UNKNOWN, Call, Event, Record, flag};
+use crate::sock_diag::Queue;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// One millisecond.
@@ -178,7 +178,7 @@ impl Script {
     /// At `at`, `bytes` lie in every connection, the last of which came `age` ms ago.
     pub(super) fn settle(&mut self, at: f64, bytes: u32, age: f64) {
         let threads = self.threads.clone();
-        let queue = Queue { bytes, age: (age * 1e6) as u64 };
+        let queue = Queue { bytes, age: (age * 1e6) as u64, inode: 1 };
         self.assembler.settle((at * 1e6) as u64, &|_| threads.clone(), &mut |_, _| Some(queue));
     }
 

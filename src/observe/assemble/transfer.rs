@@ -1,14 +1,15 @@
 //! Bytes on a connection: which layer they belong to, and what their end means.
 
 use super::connection::{Connection, Layer};
-use super::exchange::{How, LATE_MIN, Moved};
+use super::exchange::{LATE_MIN, Moved};
 use super::process::Process;
 use super::tls::{self, Opaque};
 use super::{MILLI, Seen, Shared, facts, failure, turn};
+use crate::hops::How;
 use crate::model::Nanos;
 use crate::observer::layout::{AGE_UNKNOWN, flag};
-use crate::wire::Chunk;
-use crate::wire::http1::{Direction, Fact, ResponseBody};
+use crate::wire::http1::{Fact, ResponseBody};
+use crate::wire::{Chunk, Direction};
 
 /// Session tickets come as late as this after a handshake, round trips not counted: Linux delays acknowledgements so long.
 const TICKETS: Nanos = 50 * MILLI;

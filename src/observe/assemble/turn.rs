@@ -1,9 +1,10 @@
 //! Turns from writing to reading, where the protocol is not read: other protocols, and TLS linked into the program.
 
 use super::connection::Connection;
-use super::exchange::{Exchange, How, Moved};
+use super::exchange::{Exchange, Moved};
 use super::process::Process;
 use super::{MILLI, Shared, facts};
+use crate::hops::How;
 use crate::model::{ConnectionState, Nanos};
 
 /// What is written last and never answered (a goodbye) is no call when the close follows within this time.

@@ -2,13 +2,13 @@
 
 use super::connection::Connection;
 use super::exchange::LATE_MIN;
-use super::peer::Endpoint;
 use super::process::Process;
 use super::{MILLI, stall};
 use crate::model::{Nanos, Phase, StallCause, Timeline};
-use crate::observe::queue::Queue;
 use crate::observe::ring::Thread;
 use crate::observer::layout::Call;
+use crate::sock_diag::Queue;
+use std::net::SocketAddr;
 
 /// An exchange is looked at when nothing was moved on it for so long.
 const STILL: Nanos = 100 * MILLI;
@@ -43,7 +43,7 @@ impl Process {
         &mut self,
         now: Nanos,
         threads: &dyn Fn() -> Vec<Thread>,
-        ask: &mut dyn FnMut(Endpoint, Endpoint) -> Option<Queue>,
+        ask: &mut dyn FnMut(SocketAddr, SocketAddr) -> Option<Queue>,
     ) {
         if self.end.is_some() {
             return;

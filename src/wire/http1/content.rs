@@ -1,6 +1,6 @@
 //! What bodies say: each body's bytes go through here once, and only facts stay.
 
-use super::{RequestBody, RequestHead, ResponseBody};
+use super::{RequestBody, ResponseBody};
 use crate::wire::encoding::Decoder;
 use crate::wire::headers::{ContentType, Message};
 use crate::wire::sse::{Item, Parser};
@@ -8,7 +8,7 @@ use crate::wire::usage::{Reader, Vocabulary};
 
 /// Reads a request's body.
 #[derive(Debug)]
-pub(super) struct RequestContent {
+pub(crate) struct RequestContent {
     decoder: Decoder,
     json: Option<Box<Reader>>,
     digest: Digest,
@@ -33,8 +33,7 @@ enum Form {
 }
 
 impl RequestContent {
-    pub(super) fn new(head: &RequestHead) -> Self {
-        let message = &head.fields.message;
+    pub(crate) fn new(message: &Message) -> Self {
         Self {
             decoder: Decoder::new(message.content_encoding),
             json: is_json(message).then(|| Box::new(Reader::new(Vocabulary::Request))),
@@ -42,7 +41,7 @@ impl RequestContent {
         }
     }
 
-    pub(super) fn data(&mut self, bytes: &[u8]) {
+    pub(crate) fn data(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
         if let Some(json) = &mut self.json {
             self.decoder.feed(bytes, &mut |plain| json.feed(plain));
@@ -57,7 +56,7 @@ impl RequestContent {
         }
     }
 
-    pub(super) fn finish(mut self, complete: bool) -> RequestBody {
+    pub(crate) fn finish(mut self, complete: bool) -> RequestBody {
         let mut body = RequestBody { digest: self.digest.finish(), complete, ..RequestBody::default() };
         if let Some(json) = &mut self.json {
             let facts = json.finish();
@@ -86,7 +85,7 @@ impl ResponseContent {
     }
 
     /// A new call's bytes follow.
-    pub(super) fn new_call(&mut self) {
+    pub(crate) fn new_call(&mut self) {
         self.told = false;
     }
 

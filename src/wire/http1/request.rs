@@ -3,8 +3,8 @@
 use super::body::{Body, Framing};
 use super::content::RequestContent;
 use super::head::{self, Collector, Progress, Start};
-use super::{Connection, Direction, Exchange, Fact, RequestHead};
-use crate::wire::Chunk;
+use super::{Connection, Exchange, Fact, RequestHead};
+use crate::wire::{Chunk, Direction};
 
 /// Where the client's direction stands.
 #[derive(Debug, Default)]
@@ -177,7 +177,7 @@ impl Connection {
         let connect = &*head.method == "CONNECT";
         let expects = head.fields.expect_continue;
         let bodyless = matches!(&*head.method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT");
-        let content = RequestContent::new(&head);
+        let content = RequestContent::new(&head.fields.message);
         let cut = head.cut;
         tell(Fact::RequestHead { exchange, at, head: Box::new(head) });
         let framing = match message.content_length {

@@ -1,4 +1,4 @@
-//! Bytes that wait to be read in the connections of other processes, as the kernel tells anyone who asks (`sock_diag`).
+//! Connections of other processes, as the kernel tells anyone who asks (`sock_diag(7)`): what waits in them to be read, and whose they are.
 
 use crate::model::Nanos;
 use std::io;
@@ -20,22 +20,24 @@ const CLOSE_WAIT: u8 = 8;
 /// Where `tcpi_last_data_recv` is in `struct tcp_info`.
 const LAST_DATA: usize = 52;
 
-/// What waits in a connection's receive queue.
+/// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     /// Bytes that came and were not read.
-    pub(super) bytes: u32,
+    pub(crate) bytes: u32,
     /// Time since data last came.
-    pub(super) age: Nanos,
+    pub(crate) age: Nanos,
+    /// Its inode, by which its process has it open; 0 = no process has.
+    pub(crate) inode: u32,
 }
 
 /// A way to ask.
 #[derive(Debug)]
-pub(super) struct Queues(OwnedFd);
+pub(crate) struct Queues(OwnedFd);
 
 impl Queues {
     /// Opens a way to ask; fails where the kernel or a sandbox has none.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: makes a descriptor, which is ours alone.
         unsafe {
@@ -45,7 +47,7 @@ impl Queues {
     }
 
     /// The queue of the connection from `own` to `peer`; `None` = there is no such connection in this network namespace.
-    pub(super) fn of(&self, own: SocketAddr, peer: SocketAddr) -> Option<Queue> {
+    pub(crate) fn of(&self, own: SocketAddr, peer: SocketAddr) -> Option<Queue> {
         let asked = request(own, peer)?;
         let mut answer = [0u8; 1024];
         // SAFETY: both buffers are as long as told. The kernel answers before `send` returns.
@@ -97,11 +99,13 @@ fn read(bytes: &[u8]) -> Option<Queue> {
     let end = (word(0)? as usize).min(bytes.len());
     let ended = u32::from(*bytes.get(HEAD + 1)? == CLOSE_WAIT);
     let waiting = word(HEAD + 56)?.saturating_sub(ended);
+    let inode = word(HEAD + 68)?;
     let mut at = HEAD + MESSAGE;
     while at + 4 <= end {
         let (length, kind) = (usize::from(half(at)?), half(at + 2)?);
         if kind == INFO.1 && length >= 4 + LAST_DATA + 4 {
-            return Some(Queue { bytes: waiting, age: Nanos::from(word(at + 4 + LAST_DATA)?) * 1_000_000 });
+            let age = Nanos::from(word(at + 4 + LAST_DATA)?) * 1_000_000;
+            return Some(Queue { bytes: waiting, age, inode });
         }
         at += length.max(4).next_multiple_of(4);
     }

@@ -1,0 +1,58 @@
+//! The gateway of a run: the command is pointed at it through its environment.
+
+use super::options::GatewayPlan;
+use crate::cli::{Failure, status};
+use crate::gateway::{Carried, Gateway, GatewayView, Keep, Options};
+use crate::model::clock::Anchor;
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+/// Variables by which programs find a forward proxy (report reference, section 3).
+const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// Emptied, so that dependencies on this very machine are seen too. The gateway itself heeds what the user has in them.
+const EXCEPTION_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// The gateway of a run.
+#[derive(Debug)]
+pub(super) struct Relay(Gateway);
+
+impl Relay {
+    /// Listens on loopback, at a port that the system picks.
+    pub(super) fn start(plan: &GatewayPlan, anchor: Anchor) -> Result<Self, Failure> {
+        let failed = |error| Failure::new(status::FAILED, format!("the gateway cannot start: {error}"));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        let options = Options { anchor, keep: Keep::All, workers: 1, listeners: vec![listener], settings: plan.settings.clone() };
+        Gateway::start(options).map(Self).map_err(failed)
+    }
+
+    /// What points the command at it.
+    pub(super) fn environment(&self, plan: &GatewayPlan) -> Vec<(OsString, OsString)> {
+        let mut environment = Vec::new();
+        let Some(address) = self.addresses().next() else { return environment };
+        if plan.sets_proxies {
+            let proxy = format!("http://{address}");
+            environment.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
+            environment.extend(EXCEPTION_VARIABLES.map(|name| (name.into(), OsString::new())));
+        }
+        if plan.sets_base_urls {
+            let variables = plan.providers.environment(address);
+            environment.extend(variables.map(|(name, value)| (name.into(), value.into())));
+        }
+        environment
+    }
+
+    /// Where it listens.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.addresses()
+    }
+
+    /// A view of what goes on.
+    pub(super) fn view(&self) -> GatewayView {
+        self.0.view()
+    }
+
+    /// All that was carried.
+    pub(super) fn finish(self) -> Carried {
+        self.0.finish()
+    }
+}

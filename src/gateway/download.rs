@@ -1,0 +1,227 @@
+//! An answer's body on its way down.
+
+use super::record::{Exchange, Recorder, Ticket};
+use super::upstream::{Lease, Slot, poll_driven};
+use crate::hops::{How, Judged};
+use crate::model::{Nanos, grpc};
+use crate::wire::http1::{ResponseBody, ResponseContent};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// What a client gets as a body.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are relayed, and are spared an allocation")]
+pub(crate) enum Download {
+    /// A text of the gateway's own.
+    Text(Option<Bytes>),
+    /// What the upstream sends.
+    Relay(Relay),
+}
+
+/// An exchange that is being recorded. Dropped before it is told how it ended, its client has left.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(crate) exchange: Arc<Exchange>,
+    recorder: Arc<Recorder>,
+    ticket: Option<Ticket>,
+}
+
+/// An answer's body: passed on as it comes, read for facts on the way.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    body: Incoming,
+    carrier: Option<Carried>,
+    content: Option<ResponseContent>,
+    recorded: Recorded,
+    /// It has trailers that say how a call of gRPC ended.
+    is_grpc: bool,
+}
+
+/// What carries an answer.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    H1(Box<Lease>),
+    H2(Slot),
+}
+
+impl Recorded {
+    /// Begins to record an exchange.
+    pub(crate) fn begin(recorder: &Arc<Recorder>, exchange: Exchange) -> Self {
+        let exchange = Arc::new(exchange);
+        let ticket = recorder.begin(Arc::clone(&exchange));
+        Self { exchange, recorder: Arc::clone(recorder), ticket: Some(ticket) }
+    }
+
+    fn now(&self) -> Nanos {
+        self.recorder.anchor().now()
+    }
+
+    /// It ended in this way.
+    pub(crate) fn end(&mut self, how: How, at: Nanos) {
+        let judged = self.exchange.state().judge(how, at, self.exchange.read_timeout());
+        self.judged(judged, at);
+    }
+
+    /// It ended, as is known already.
+    pub(crate) fn judged(&mut self, judged: Judged, at: Nanos) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let exchange = &self.exchange;
+        exchange.state().finish(judged, at);
+        exchange.downstream.served(at);
+        self.recorder.end(ticket);
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            let at = self.exchange.downstream.has_left().map_or_else(|| self.now(), |(at, _)| at);
+            self.end(How::CallerLeft, at);
+        }
+    }
+}
+
+impl Relay {
+    /// Passes this body on.
+    pub(crate) fn new(body: Incoming, carrier: Carried, content: ResponseContent, recorded: Recorded, is_grpc: bool) -> Self {
+        let mut relay = Self { body, carrier: Some(carrier), content: Some(content), recorded, is_grpc };
+        if relay.body.is_end_stream() {
+            relay.complete();
+        }
+        relay
+    }
+
+    fn state_of_content(&mut self, data: &Bytes) {
+        let Some(content) = &mut self.content else { return };
+        content.new_call();
+        if content.data(data) > 0 {
+            let at = self.recorded.now();
+            self.recorded.exchange.state().content(at);
+        }
+    }
+
+    /// The last byte is there.
+    fn complete(&mut self) {
+        let answer = self.finish_content(true);
+        let at = {
+            let mut state = self.recorded.exchange.state();
+            state.answer = answer;
+            let moved = state.current.moved();
+            moved.read.map_or_else(|| self.recorded.now(), |(_, last)| last)
+        };
+        self.recorded.end(How::Complete, at);
+        if let Some(Carried::H1(lease)) = self.carrier.take() {
+            lease.give_back();
+        }
+    }
+
+    /// The body broke.
+    fn broke(&mut self, error: &hyper::Error) {
+        let answer = self.finish_content(false);
+        let now = self.recorded.now();
+        let (how, at) = {
+            let mut state = self.recorded.exchange.state();
+            // A stream that said it is done is whole, though its end was cut.
+            let done = answer.done;
+            state.answer = ResponseBody { complete: done, ..answer };
+            let broken = state.current.moved().broken;
+            let at = broken.map_or(now, |(at, _)| at);
+            let how = match broken {
+                _ if done => How::Complete,
+                Some((_, errno)) => How::PeerClosed(errno),
+                None => super::failure::how(error),
+            };
+            (how, at)
+        };
+        if matches!(how, How::PeerClosed(errno) if errno != 0) {
+            self.recorded.exchange.downstream.reset_at_end();
+        }
+        self.recorded.end(how, at);
+        self.carrier = None;
+    }
+
+    fn finish_content(&mut self, complete: bool) -> ResponseBody {
+        self.content.take().map(|content| content.finish(complete)).unwrap_or_default()
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        if self.is_grpc
+            && let Some(status) = trailers.get(grpc::STATUS)
+        {
+            self.recorded.exchange.state().grpc = Some(grpc::status(grpc::code(status.as_bytes())));
+        }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match self.get_mut() {
+            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Relay(relay) => relay.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::Relay(relay) => relay.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Relay(relay) => relay.body.size_hint(),
+        }
+    }
+}
+
+impl Relay {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let frame = ready!(self.poll_body(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.state_of_content(data);
+                    if let Some(Carried::H2(slot)) = &self.carrier {
+                        slot.marks.read(data.len());
+                    }
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.trailers(trailers);
+                }
+                if self.body.is_end_stream() {
+                    self.complete();
+                }
+            }
+            Some(Err(error)) => self.broke(error),
+            None => self.complete(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match &mut self.carrier {
+            Some(Carried::H1(lease)) => {
+                lease.h1.drive(cx);
+                let body = &mut self.body;
+                match poll_driven(|cx| Pin::new(&mut *body).poll_frame(cx)) {
+                    // To ask is what makes the driver read on.
+                    Poll::Pending => {
+                        lease.h1.drive(cx);
+                        poll_driven(|cx| Pin::new(body).poll_frame(cx))
+                    }
+                    ready => ready,
+                }
+            }
+            _ => Pin::new(&mut self.body).poll_frame(cx),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Whether a client on this machine reads what was sent to it: seen from outside, since small answers block nobody who sends them.
+//!
+//! What was written to a client less what waits in its socket is what it has read. While that stands still with something waiting, the
+//! client is not reading: its own doing, never its peer's (design page, section 4, rule 10).
+
+use super::owner;
+use super::{Downstream, Stage};
+use crate::model::{Nanos, Stall, StallCause};
+use crate::sock_diag::Queues;
+use rustc_hash::FxHashMap;
+use std::fs;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+/// Most clients that are looked at in one round.
+const MOST: usize = 64;
+/// A client that was idle for longer has read what there was, or nobody waits to know.
+const IDLE: Nanos = 5_000_000_000;
+
+/// Clients that had something to read when they were last looked at.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    behind: FxHashMap<NonZeroU64, Behind>,
+}
+
+/// A client with something to read.
+#[derive(Clone, Copy, Debug)]
+struct Behind {
+    /// What it had read.
+    read: u64,
+    /// Since when that has not changed.
+    since: Nanos,
+    /// It was seen twice at the same place.
+    stuck: bool,
+}
+
+impl Readers {
+    /// Looks at clients; stretches in which they did not read are told to them, and as stalls of their processes through `tell`. Whether
+    /// any is behind.
+    pub(super) fn look(
+        &mut self,
+        clients: impl Iterator<Item = Arc<Downstream>>,
+        queues: &Queues,
+        now: Nanos,
+        tell: &mut dyn FnMut(Stall),
+    ) -> bool {
+        let mut seen = FxHashMap::default();
+        for client in clients.filter(|client| client.is_to_be_looked_at(now)).take(MOST) {
+            let Some(queue) = queues.of(client.peer, client.local) else { continue };
+            let (written, last) = client.written();
+            let read = written.saturating_sub(u64::from(queue.bytes));
+            let before = self.behind.remove(&client.number);
+            if queue.bytes == 0 {
+                client.has_read(now);
+            }
+            match before {
+                Some(behind) if behind.read == read && queue.bytes > 0 => {
+                    client.is_behind(behind.since, || client.pid().map_or(StallCause::Unknown, kept_by));
+                    seen.insert(client.number, Behind { stuck: true, ..behind });
+                }
+                before => {
+                    if let Some(behind) = before.filter(|behind| behind.stuck) {
+                        tell_stall(&client, behind.since, now, tell);
+                    }
+                    if queue.bytes > 0 {
+                        seen.insert(client.number, Behind { read, since: last.min(now), stuck: false });
+                    }
+                }
+            }
+        }
+        // Those that are left have gone, or have asked for something else, so that they had read.
+        self.behind = seen;
+        !self.behind.is_empty()
+    }
+}
+
+fn tell_stall(client: &Downstream, from: Nanos, to: Nanos, tell: &mut dyn FnMut(Stall)) {
+    let cause = client.caught_up(from, to);
+    if let Some(pid) = client.pid() {
+        tell(Stall { pid, start: from, end: to, cause, dependency: None, event_loop: owner::has_event_loop(pid) });
+    }
+}
+
+/// What the main thread of a process is in, as far as the kernel tells.
+fn kept_by(pid: u32) -> StallCause {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    // `running`, or the number of a system call with its arguments; empty where it may not be seen.
+    let call = read("syscall");
+    match call.split_ascii_whitespace().next() {
+        Some("running") => StallCause::Cpu,
+        Some(number) => number.parse().map_or(StallCause::Unknown, of_call),
+        None => {
+            let stat = read("stat");
+            let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+            if state == Some('R') { StallCause::Cpu } else { StallCause::Unknown }
+        }
+    }
+}
+
+fn of_call(number: i64) -> StallCause {
+    match number {
+        libc::SYS_nanosleep | libc::SYS_clock_nanosleep => StallCause::Sleep,
+        libc::SYS_futex => StallCause::Lock,
+        libc::SYS_poll | libc::SYS_ppoll | libc::SYS_select | libc::SYS_pselect6 => StallCause::Poll,
+        libc::SYS_read | libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_write | libc::SYS_sendto | libc::SYS_connect => {
+            StallCause::Io
+        }
+        libc::SYS_wait4 | libc::SYS_waitid => StallCause::ChildProcess,
+        libc::SYS_fsync | libc::SYS_flock => StallCause::File,
+        _ => StallCause::Unknown,
+    }
+}
+
+impl Downstream {
+    /// Whether it may have something to read that matters to somebody.
+    fn is_to_be_looked_at(&self, now: Nanos) -> bool {
+        let (stage, since) = self.stage();
+        self.is_local() && self.has_left().is_none() && (stage == Stage::Busy || now.saturating_sub(since) < IDLE)
+    }
+}

@@ -1,0 +1,119 @@
+//! Which header fields pass.
+
+use crate::wire::headers::{RequestFields, ResponseFields};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Fields that are of one connection alone (RFC 9110, 7.6.1), beside those that `connection` names.
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
+
+/// Takes out of a request what is for the gateway alone. An upgrade that is asked for stays.
+pub(crate) fn for_upstream(headers: &mut HeaderMap, upgrades: bool) {
+    // The client's credentials for a proxy were for this one.
+    headers.remove(header::PROXY_AUTHORIZATION);
+    let takes_trailers = names(headers, header::TE, "trailers");
+    let upgrade = headers.get(header::UPGRADE).filter(|_| upgrades).cloned();
+    strip(headers);
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::UPGRADE, upgrade);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+/// Takes out of an answer what is for the gateway alone. An upgrade that was agreed to stays.
+pub(crate) fn for_downstream(headers: &mut HeaderMap, upgrades: bool) {
+    let upgrade = headers.get(header::UPGRADE).filter(|_| upgrades).cloned();
+    strip(headers);
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::UPGRADE, upgrade);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+/// Whether a connection is to speak another protocol. HTTP/2 without TLS is not begun that way (RFC 9113, 3.1, withdrew it).
+pub(crate) fn upgrades(headers: &HeaderMap) -> bool {
+    let wants = headers.contains_key(header::UPGRADE) && names(headers, header::CONNECTION, "upgrade");
+    wants && !names(headers, header::UPGRADE, "h2c")
+}
+
+fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        named.iter().for_each(|name| _ = headers.remove(name));
+    }
+    for name in &OF_THE_CONNECTION {
+        headers.remove(name);
+    }
+}
+
+/// Whether a list names a word.
+fn names(headers: &HeaderMap, list: HeaderName, word: &str) -> bool {
+    let values = headers.get_all(list).iter().filter_map(|value| value.to_str().ok());
+    let mut words = values.flat_map(|value| value.split(','));
+    words.any(|named| named.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(word))
+}
+
+/// The facts in a request's fields.
+pub(crate) fn request_fields(headers: &HeaderMap) -> RequestFields {
+    let mut fields = RequestFields::default();
+    headers.iter().for_each(|(name, value)| fields.set(name.as_str(), value.as_bytes()));
+    fields
+}
+
+/// The facts in an answer's fields.
+pub(crate) fn response_fields(headers: &HeaderMap) -> ResponseFields {
+    let mut fields = ResponseFields::default();
+    headers.iter().for_each(|(name, value)| fields.set(name.as_str(), value.as_bytes()));
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn what_is_of_the_connection_stays_behind() {
+        let mut fields = headers(&[
+            ("connection", "keep-alive, x-hop"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authorization", "Basic c2VjcmV0"),
+            ("te", "trailers, deflate;q=0.5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("x-hop", "1"),
+            ("x-end", "2"),
+        ]);
+        for_upstream(&mut fields, false);
+        assert_eq!(fields, headers(&[("te", "trailers"), ("x-end", "2")]));
+    }
+
+    #[test]
+    fn an_upgrade_passes_where_it_is_wanted() {
+        let asked = [("connection", "Upgrade"), ("upgrade", "websocket")];
+        assert!(upgrades(&headers(&asked)));
+        assert!(!upgrades(&headers(&[("upgrade", "websocket")])));
+        assert!(!upgrades(&headers(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")])));
+        let mut fields = headers(&asked);
+        for_upstream(&mut fields, true);
+        assert_eq!(fields, headers(&[("upgrade", "websocket"), ("connection", "upgrade")]));
+    }
+}

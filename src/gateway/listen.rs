@@ -1,0 +1,187 @@
+//! Clients come in.
+
+use super::downstream::{Downstream, DownstreamIo};
+use super::serve::serve;
+use super::{Shared, Stage};
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// What a client of HTTP/2 sends first (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How often a client is looked at that has sent a part of it.
+const PEEK_AGAIN: Duration = Duration::from_millis(2);
+/// How long to wait when no more connections can be accepted: descriptors come back.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// HTTP/2, as TLS agrees on it (RFC 7301, RFC 9113, 3.1).
+const ALPN_H2: &[u8] = b"h2";
+
+/// What bytes come and go by.
+enum Io {
+    Plain(DownstreamIo),
+    Tls(Box<TlsStream<DownstreamIo>>),
+}
+
+/// A client that is connected.
+struct Client {
+    shared: Arc<Shared>,
+    downstream: Arc<Downstream>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.clients().remove(&self.downstream.number);
+        self.shared.recorder.closed(Arc::clone(&self.downstream));
+    }
+}
+
+/// Who is told of clients that have come.
+type Gate = Option<SyncSender<Arc<Downstream>>>;
+
+/// Accepts clients until the gateway drains, or this listener of it is closed.
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gate, mut closed: oneshot::Receiver<()>) {
+    let mut stage = shared.stage.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
+            _ = &mut closed => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                if shared.clients().len() >= shared.settings().limits.max_clients {
+                    // It may come again; those that are served matter more.
+                    continue;
+                }
+                admit(&shared, stream, peer, &gate);
+            }
+            Err(_) => tokio::time::sleep(EXHAUSTED).await,
+        }
+    }
+}
+
+fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, gate: &Gate) {
+    // Without it each piece of a stream may wait for an acknowledgement. A client that is gone already needs none.
+    let _gone = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let downstream = Arc::new(Downstream::new(*shared.recorder.anchor(), shared.number(), peer, local));
+    shared.clients().insert(downstream.number, Arc::clone(&downstream));
+    if let Some(gate) = gate {
+        // With too many at once, some stay without a name.
+        let _full = gate.try_send(Arc::clone(&downstream));
+    }
+    let client = Client { shared: Arc::clone(shared), downstream };
+    tokio::spawn(client.serve(stream));
+}
+
+impl Client {
+    /// Serves a connection to its end.
+    async fn serve(self, stream: TcpStream) {
+        let serving = async {
+            let tls = self.shared.settings().tls.clone();
+            match tls {
+                Some(config) => {
+                    let io = DownstreamIo::new(stream, Arc::clone(&self.downstream));
+                    // Who cannot do it is gone, and was no exchange.
+                    let Ok(io) = TlsAcceptor::from(config).accept(io).await else { return None };
+                    Some((io.get_ref().1.alpn_protocol() == Some(ALPN_H2), Io::Tls(Box::new(io))))
+                }
+                None => {
+                    let is_h2 = begins_h2(&stream).await;
+                    Some((is_h2, Io::Plain(DownstreamIo::new(stream, Arc::clone(&self.downstream)))))
+                }
+            }
+        };
+        let begun = tokio::select! {
+            biased;
+            begun = serving => begun,
+            () = self.downstream.gone.notified() => return,
+            () = self.drained() => return,
+        };
+        match begun {
+            Some((true, Io::Plain(io))) => self.serve_h2(TokioIo::new(io)).await,
+            Some((true, Io::Tls(io))) => self.serve_h2(TokioIo::new(io)).await,
+            Some((false, Io::Plain(io))) => self.serve_h1(TokioIo::new(io)).await,
+            Some((false, Io::Tls(io))) => self.serve_h1(TokioIo::new(io)).await,
+            None => {}
+        }
+    }
+
+    async fn serve_h1(self, io: impl Read + Write + Unpin) {
+        let limits = self.shared.settings().limits;
+        let service = service_fn(|request| serve(Arc::clone(&self.shared), Arc::clone(&self.downstream), request));
+        let mut builder = http1::Builder::new();
+        // The sweep keeps the times, at one clock reading for all connections. An answer passes as it came: its date, or none.
+        builder.header_read_timeout(None).auto_date_header(false).max_buf_size(limits.max_header_size);
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                // How it ended is in the records of its exchanges.
+                _ = connection.as_mut() => return,
+                () = self.downstream.gone.notified() => return,
+                () = self.drained(), if !draining => {
+                    connection.as_mut().graceful_shutdown();
+                    draining = true;
+                }
+            }
+        }
+    }
+
+    async fn serve_h2(self, io: impl Read + Write + Unpin) {
+        let limits = self.shared.settings().limits;
+        let (shared, downstream) = (Arc::clone(&self.shared), Arc::clone(&self.downstream));
+        let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), request));
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).auto_date_header(false).adaptive_window(true);
+        builder.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                _ = connection.as_mut() => return,
+                () = self.downstream.gone.notified() => return,
+                () = self.drained(), if !draining => {
+                    connection.as_mut().graceful_shutdown();
+                    draining = true;
+                }
+            }
+        }
+    }
+
+    /// The gateway takes in no more clients.
+    async fn drained(&self) {
+        let mut stage = self.shared.stage.subscribe();
+        // Its sender lives as long as the gateway.
+        if stage.wait_for(|stage| *stage >= Stage::Draining).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Whether a client's first bytes are those of HTTP/2.
+async fn begins_h2(stream: &TcpStream) -> bool {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let Ok(count) = stream.peek(&mut first).await else { return false };
+        let begins = PREFACE.starts_with(&first[..count]);
+        if count == 0 || !begins || count == PREFACE.len() {
+            return begins && count > 0;
+        }
+        tokio::time::sleep(PEEK_AGAIN).await;
+    }
+}

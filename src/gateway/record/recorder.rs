@@ -1,0 +1,313 @@
+//! Counts exchanges from their first byte on, and makes hops of those that ended.
+
+use super::attempt::{Caller, tries};
+use super::exchange::Exchange;
+use crate::gateway::downstream::Downstream;
+use crate::gateway::{Carried, Keep};
+use crate::hops::{Candidate, Hop, Hops, Try};
+use crate::model::clock::Anchor;
+use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos, Outcome, Span, Stall};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Most ended exchanges that wait to be made hops of.
+const ENDED_MAX: usize = 65_536;
+/// Most facts of connections, and of clients that did not read, that are kept for the report of a run.
+const FACTS_MAX: usize = 100_000;
+/// Likewise where nothing ends: the last ones.
+const FACTS_LAST: usize = 10_000;
+
+/// Where the data path tells of exchanges. Its lock is held for a few instructions at each end of an exchange.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    anchor: Anchor,
+    ids: Ids,
+    flow: Mutex<Flow>,
+    /// Locked before `flow`, where both are.
+    assembly: Mutex<Assembly>,
+}
+
+/// What goes on, and what ended since it was last looked at.
+#[derive(Debug, Default)]
+struct Flow {
+    open: Slab<Arc<Exchange>>,
+    ended: Vec<Arc<Exchange>>,
+    closed: Vec<Arc<Downstream>>,
+    dropped: u64,
+    missed: u64,
+}
+
+/// Hops, and facts of connections.
+#[derive(Debug)]
+struct Assembly {
+    hops: Hops,
+    naming: Arc<Naming>,
+    connections: VecDeque<ConnectionFact>,
+    stalls: VecDeque<Stall>,
+    keep: Keep,
+    missed: u64,
+}
+
+/// An exchange's place among the open ones.
+#[derive(Debug)]
+pub(crate) struct Ticket(usize);
+
+/// Ids of spans: one random start, then a walk that meets no number twice and looks random (SplitMix64, Steele et al. 2014).
+#[derive(Debug)]
+struct Ids(AtomicU64);
+
+impl Ids {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+    fn next(&self) -> u64 {
+        let state = self.0.fetch_add(Self::STEP, Ordering::Relaxed).wrapping_add(Self::STEP);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)).max(1)
+    }
+}
+
+impl Recorder {
+    pub(crate) fn new(anchor: Anchor, naming: Arc<Naming>, keep: Keep) -> Self {
+        let hops = match keep {
+            Keep::All => Hops::default(),
+            Keep::Open => Hops::endless(),
+        };
+        let seed = RandomState::new().hash_one(anchor.now());
+        Self {
+            anchor,
+            ids: Ids(AtomicU64::new(seed)),
+            flow: Mutex::default(),
+            assembly: Mutex::new(Assembly {
+                hops,
+                naming,
+                connections: VecDeque::new(),
+                stalls: VecDeque::new(),
+                keep,
+                missed: 0,
+            }),
+        }
+    }
+
+    /// The clock that all instants are of.
+    pub(crate) const fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
+    /// An id for a span.
+    pub(crate) fn id(&self) -> u64 {
+        self.ids.next()
+    }
+
+    /// An exchange began.
+    pub(crate) fn begin(&self, exchange: Arc<Exchange>) -> Ticket {
+        Ticket(self.flow().open.insert(exchange))
+    }
+
+    /// An exchange is over, as its state says.
+    pub(crate) fn end(&self, Ticket(place): Ticket) {
+        let mut flow = self.flow();
+        let Some(exchange) = flow.open.try_remove(place) else { return };
+        if flow.ended.len() < ENDED_MAX {
+            flow.ended.push(exchange);
+        } else {
+            flow.dropped += 1;
+        }
+    }
+
+    /// A client's connection is over.
+    pub(crate) fn closed(&self, downstream: Arc<Downstream>) {
+        let mut flow = self.flow();
+        if flow.closed.len() < ENDED_MAX {
+            flow.closed.push(downstream);
+        } else {
+            flow.missed += 1;
+        }
+    }
+
+    /// How many exchanges are under way.
+    pub(crate) fn open_count(&self) -> usize {
+        self.flow().open.len()
+    }
+
+    /// Names by other rules from here on.
+    pub(crate) fn rename(&self, naming: Arc<Naming>) {
+        self.assembly().naming = naming;
+    }
+
+    /// A client did not read what was there for it.
+    pub(crate) fn stalled(&self, stall: Stall) {
+        let mut assembly = self.assembly();
+        let keep = assembly.keep;
+        keep.fact(&mut assembly.stalls, stall);
+    }
+
+    /// Facts of the connections of clients that are over, as far as they are kept.
+    pub(crate) fn connections(&self) -> Vec<ConnectionFact> {
+        self.assembly().connections.iter().cloned().collect()
+    }
+
+    /// Makes hops of what ended and is known in full.
+    pub(crate) fn round(&self) {
+        let mut assembly = self.assembly();
+        assembly.take(&self.flow, self.anchor.now(), false);
+    }
+
+    /// Makes hops of what ended; those that are over for good and were not told before, those that are open, and the counts of this
+    /// very moment.
+    pub(crate) fn look(&self) -> Live {
+        let mut assembly = self.assembly();
+        let now = self.anchor.now();
+        assembly.take(&self.flow, now, false);
+        let ended = assembly.hops.settled(&|hop: &Hop, awaited| awaited && hop.may_change(now, true));
+        let mut open: Vec<Span> = Vec::new();
+        let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
+        for exchange in exchanges {
+            let attempt = tries(&exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
+            open.extend(attempt.map(|attempt| assembly.hops.preview(attempt, None)));
+        }
+        let losses = self.losses_of(&assembly);
+        Live { ended: ended.into_iter().map(|hop| hop.span).collect(), open, losses, now }
+    }
+
+    /// Everything so far, at the end: hops, those still open, facts of connections, counts.
+    pub(crate) fn finish(&self) -> Carried {
+        {
+            let mut assembly = self.assembly();
+            assembly.take(&self.flow, self.anchor.now(), true);
+        }
+        let live = self.look();
+        let mut assembly = self.assembly();
+        let losses = self.losses_of(&assembly);
+        let mut spans: Vec<Span> = assembly.hops.take().map(|hop| hop.span).collect();
+        spans.extend(live.open);
+        spans.sort_by_key(|span| (span.start, span.id));
+        let (connections, stalls) = (std::mem::take(&mut assembly.connections), std::mem::take(&mut assembly.stalls));
+        Carried { spans, connections: connections.into(), stalls: stalls.into(), losses }
+    }
+
+    /// What was counted, at this very moment: `started = recorded + open + dropped`.
+    pub(crate) fn losses(&self) -> Losses {
+        self.losses_of(&self.assembly())
+    }
+
+    fn losses_of(&self, assembly: &Assembly) -> Losses {
+        let flow = self.flow();
+        let (open, queued) = (flow.open.len() as u64, flow.ended.len() as u64);
+        let connections = flow.missed + assembly.missed;
+        let missed = if connections > 0 { [("connections".into(), connections)].into() } else { Default::default() };
+        let mut losses = assembly.hops.losses((open, 0), missed);
+        losses.started += open + queued + flow.dropped;
+        losses.recorded += queued;
+        if flow.dropped > 0 {
+            losses.dropped.insert("queue_full".into(), flow.dropped);
+        }
+        losses
+    }
+
+    fn flow(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn assembly(&self) -> MutexGuard<'_, Assembly> {
+        self.assembly.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Assembly {
+    /// Takes what ended and is known in full, or `all`.
+    fn take(&mut self, flow: &Mutex<Flow>, now: Nanos, all: bool) {
+        let (ended, closed) = {
+            let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
+            let ended: Vec<_> = flow.ended.extract_if(.., |exchange| all || exchange.is_known(now)).collect();
+            // Counted in one place or the other at any moment.
+            ended.iter().for_each(|_| self.hops.begin());
+            (ended, std::mem::take(&mut flow.closed))
+        };
+        for exchange in ended {
+            let caller = caller(&exchange.downstream);
+            let tries = tries(&exchange, &self.naming, &caller, now);
+            self.put(&exchange, tries);
+        }
+        for downstream in closed {
+            self.close(&downstream);
+        }
+    }
+
+    fn put(&mut self, exchange: &Exchange, tries: Vec<Try>) {
+        let mut joined = tries.first().and_then(|first| {
+            exchange.downstream.name_once(first.named.kind, &first.named.name);
+            self.joined(first, exchange)
+        });
+        let only = tries.len() == 1;
+        for (index, attempt) in tries.into_iter().enumerate() {
+            if only && attempt.judged.is_some_and(|judged| judged.outcome == Outcome::Ok) {
+                self.hops.succeeded(attempt.caller, &attempt.named.name, &attempt.key, None, attempt.timeline.start());
+            }
+            if index > 0 {
+                // One exchange, whatever became of its first connection.
+                let Some(place) = joined else { return };
+                self.hops.reopen(place);
+            }
+            joined = self.hops.put(attempt, joined);
+        }
+    }
+
+    /// The hop that an exchange is another attempt of.
+    fn joined(&mut self, attempt: &Try, exchange: &Exchange) -> Option<usize> {
+        if !self.hops.is_awaited(attempt.caller, &attempt.named.name) {
+            return None;
+        }
+        let candidate = Candidate {
+            caller: attempt.caller,
+            dependency: &attempt.named.name,
+            key: &attempt.key,
+            retry: exchange.fields.retry_count,
+            tid: 0,
+            is_loop: true,
+            start: attempt.timeline.start(),
+            is_new: attempt.connection == Some(ConnectionState::New),
+            is_ambiguous: false,
+        };
+        self.hops.claim(candidate, &|_, _| true)
+    }
+
+    /// Keeps what is known of a client's connection that is over.
+    fn close(&mut self, downstream: &Downstream) {
+        let Some(fact) = downstream.fact() else { return };
+        if !self.keep.fact(&mut self.connections, fact) {
+            self.missed += 1;
+        }
+    }
+}
+
+impl Keep {
+    /// Keeps a fact; whether there was room for all of them.
+    fn fact<T>(self, kept: &mut VecDeque<T>, fact: T) -> bool {
+        match self {
+            Self::All if kept.len() >= FACTS_MAX => return false,
+            Self::Open if kept.len() >= FACTS_LAST => drop(kept.pop_front()),
+            Self::All | Self::Open => {}
+        }
+        kept.push_back(fact);
+        true
+    }
+}
+
+/// Whose calls come over a connection.
+fn caller(downstream: &Downstream) -> Caller {
+    let pid = downstream.pid();
+    let id = pid.map_or_else(
+        || {
+            let mut hasher = rustc_hash::FxHasher::default();
+            downstream.peer.ip().hash(&mut hasher);
+            // Beyond what a process id can be.
+            (hasher.finish() | 1 << 63) as usize
+        },
+        |pid| pid as usize,
+    );
+    Caller { id, pid, service: downstream.service() }
+}
