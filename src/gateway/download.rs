@@ -1,6 +1,6 @@
 //! An answer's body on its way down.
 
-use super::record::{Exchange, Recorder, Ticket};
+use super::record::{Exchange, Marks, Recorder, Ticket};
 use super::upstream::{Lease, Slot, poll_driven};
 use crate::hops::{How, Judged};
 use crate::model::{Nanos, grpc};
@@ -15,12 +15,11 @@ use std::task::{Context, Poll, ready};
 
 /// What a client gets as a body.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are relayed, and are spared an allocation")]
 pub(crate) enum Download {
     /// A text of the gateway's own.
     Text(Option<Bytes>),
     /// What the upstream sends.
-    Relay(Relay),
+    Relay(Box<Relay>),
 }
 
 /// An exchange that is being recorded. Dropped before it is told how it ended, its client has left.
@@ -45,8 +44,18 @@ pub(crate) struct Relay {
 /// What carries an answer.
 #[derive(Debug)]
 pub(crate) enum Carried {
-    H1(Box<Lease>),
+    H1(Lease),
     H2(Slot),
+}
+
+impl Carried {
+    /// What moved for the exchange that it carries.
+    pub(crate) fn marks(&self) -> &Marks {
+        match self {
+            Self::H1(lease) => &lease.h1.marks,
+            Self::H2(slot) => &slot.marks,
+        }
+    }
 }
 
 impl Recorded {
@@ -100,7 +109,7 @@ impl Relay {
         let Some(content) = &mut self.content else { return };
         content.new_call();
         if content.data(data) > 0 {
-            let at = self.recorded.now();
+            let at = self.carrier.as_ref().and_then(|carrier| carrier.marks().last_read()).unwrap_or_else(|| self.recorded.now());
             self.recorded.exchange.state().content(at);
         }
     }
@@ -116,7 +125,7 @@ impl Relay {
         };
         self.recorded.end(How::Complete, at);
         if let Some(Carried::H1(lease)) = self.carrier.take() {
-            lease.give_back();
+            lease.give_back(at);
         }
     }
 
@@ -190,10 +199,10 @@ impl Relay {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.state_of_content(data);
                     if let Some(Carried::H2(slot)) = &self.carrier {
                         slot.marks.read(data.len());
                     }
+                    self.state_of_content(data);
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.trailers(trailers);
                 }

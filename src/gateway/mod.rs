@@ -13,9 +13,11 @@ mod failure;
 mod headers;
 mod listen;
 mod options;
+mod pieces;
 mod record;
 mod route;
 mod serve;
+mod told;
 mod upload;
 mod upstream;
 

@@ -2,9 +2,11 @@
 
 use super::connect::{Origin, Scheme};
 use super::options::Settings;
+use super::told::{Memo, Told};
 use crate::model::naming::Named;
 use crate::model::{Kind, Name, Naming};
 use crate::wire::peer::{self, Shown};
+use crate::wire::provider;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use std::net::SocketAddr;
@@ -53,6 +55,7 @@ pub(crate) struct Destination {
     dependency: Option<(Name, Option<Kind>)>,
     /// HTTP/2 by prior knowledge.
     pub(crate) http2: bool,
+    memo: Memo,
 }
 
 /// What becomes of a request.
@@ -104,7 +107,8 @@ impl Routes {
         let ready = |route: Route| {
             let origin = route.upstream.origin.clone();
             let host = HeaderValue::from_str(&host_of(&origin)).unwrap_or(HeaderValue::from_static(""));
-            let destination = Arc::new(Destination { origin, dependency: route.dependency.clone(), http2: route.http2 });
+            let dependency = route.dependency.clone();
+            let destination = Arc::new(Destination { dependency, http2: route.http2, ..Destination::of(origin) });
             Ready { route, destination, host }
         };
         let mut routes: Vec<Ready> = routes.into_iter().map(ready).collect();
@@ -127,12 +131,27 @@ impl Routes {
 
 impl Destination {
     /// A destination that no route names.
-    pub(crate) const fn of(origin: Origin) -> Self {
-        Self { origin, dependency: None, http2: false }
+    pub(crate) fn of(origin: Origin) -> Self {
+        Self { origin, dependency: None, http2: false, memo: Memo::default() }
+    }
+
+    /// Whether no route says anything of it: it is any other of its origin.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.dependency.is_none() && !self.http2
+    }
+
+    /// How a request to it is told.
+    pub(crate) fn told(&self, naming: &Arc<Naming>, method: &Method, path: &str) -> Told {
+        self.memo.told(naming, method, path, || Told {
+            named: self.name(naming, path),
+            operation: provider::operation(method.as_str(), path).into(),
+            method: method.as_str().into(),
+            path: path.into(),
+        })
     }
 
     /// What it is called when this path is asked for.
-    pub(crate) fn name(&self, naming: &Naming, path: &str) -> Named {
+    fn name(&self, naming: &Naming, path: &str) -> Named {
         let origin = &self.origin;
         let shown = Shown {
             host: Some(&origin.host),

@@ -89,6 +89,9 @@ async fn relay(
     request: Request<Incoming>,
 ) -> Answer {
     let (mut parts, body) = request.into_parts();
+    let upstream = shared.pool.upstream(&destination.origin, settings.limits.max_upstream_connections);
+    // What is known of it is kept there.
+    let destination = if destination.is_plain() { Arc::clone(&upstream.destination) } else { destination };
     let asked = Asked {
         id: shared.recorder.id(),
         downstream,
@@ -116,7 +119,6 @@ async fn relay(
     if exchange.fields.expect_continue && !request.body().is_empty() {
         Upload::hold(&mut request);
     }
-    let upstream = shared.pool.upstream(&destination.origin, settings.limits.max_upstream_connections);
     let opening = Opening { connector: &settings.connector, max_head: settings.limits.max_header_size };
     let mut is_second = false;
     loop {
@@ -165,7 +167,7 @@ struct Lost {
 
 type Sent = Result<(Response<Incoming>, Carried), Lost>;
 
-async fn on_h1(mut lease: Box<Lease>, mut request: Request<Upload>, exchange: &Arc<Exchange>) -> Sent {
+async fn on_h1(mut lease: Lease, mut request: Request<Upload>, exchange: &Arc<Exchange>) -> Sent {
     let is_reused = lease.state == ConnectionState::Reused;
     if let Some(credentials) = lease.h1.absolute_form() {
         let credentials = credentials.cloned();
@@ -236,11 +238,12 @@ fn answer(response: Response<Incoming>, carried: Carried, recorded: Recorded) ->
         if is_grpc && let Some(status) = parts.headers.get(grpc::STATUS) {
             state.grpc = Some(grpc::status(grpc::code(status.as_bytes())));
         }
-        state.response = Some(Answered { at: exchange.downstream.anchor.now(), status: parts.status.as_u16(), fields });
+        let at = carried.marks().last_read().unwrap_or_else(|| exchange.downstream.anchor.now());
+        state.response = Some(Answered { at, status: parts.status.as_u16(), fields });
     }
     headers::for_downstream(&mut parts.headers, false);
     parts.version = Version::HTTP_11;
-    Response::from_parts(parts, Download::Relay(Relay::new(body, carried, content, recorded, is_grpc)))
+    Response::from_parts(parts, Download::Relay(Box::new(Relay::new(body, carried, content, recorded, is_grpc))))
 }
 
 /// There was no connection.

@@ -23,7 +23,7 @@ pub(crate) struct Upload {
     exchange: Arc<Exchange>,
     /// `None` = there is none, or it is over.
     body: Option<Incoming>,
-    content: Option<RequestContent>,
+    content: Option<Box<RequestContent>>,
     /// Told of what is handed over, where the connection does not tell by itself (HTTP/2).
     marks: Option<Arc<Marks>>,
     /// The client waits to be told to send it.
@@ -44,7 +44,7 @@ impl Upload {
         if body.is_none() {
             exchange.state().request_ended = true;
         }
-        let content = body.as_ref().map(|_| RequestContent::new(&exchange.fields.message));
+        let content = body.as_ref().map(|_| Box::new(RequestContent::new(&exchange.fields.message)));
         Self { exchange, body, content, marks: None, held: None }
     }
 

@@ -208,6 +208,11 @@ impl Downstream {
         self.read_until.load(Ordering::Relaxed) >= at
     }
 
+    /// Whether two connections are of one client, as far as is known.
+    pub(crate) fn is_of_same(&self, other: &Self) -> bool {
+        self.peer.ip() == other.peer.ip() && self.pid() == other.pid()
+    }
+
     /// Whether the client is on this machine.
     pub(crate) fn is_local(&self) -> bool {
         is_local(self.peer, self.local)

@@ -1,11 +1,12 @@
 //! From an exchange to tries of hops.
 
 use super::exchange::{Exchange, MILLI, State, Tried};
+use crate::gateway::told::Told;
 use crate::hops::{CallerId, Key, Try};
 use crate::model::{Bytes, Name, Naming, Nanos, Origin, Phase, SpanId, Timeline, Tokens, TraceId};
 use crate::wire::headers::ContentType;
-use crate::wire::provider;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// A wait for a connection that is shorter is no wait.
 const POOL_MIN: Nanos = MILLI;
@@ -19,18 +20,11 @@ pub(super) struct Caller {
 }
 
 /// The tries of an exchange up to `now`, the last one under way if it is not over.
-pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: Nanos) -> Vec<Try> {
+pub(super) fn tries(exchange: &Exchange, naming: &Arc<Naming>, caller: &Caller, now: Nanos) -> Vec<Try> {
     let state = exchange.state();
     let path = exchange.target.path();
-    let destination = &exchange.destination;
-    let named = destination.name(naming, path);
-    let operation: Name = provider::operation(exchange.method.as_str(), path).into();
-    let key = Key {
-        method: exchange.method.as_str().into(),
-        path: path.into(),
-        digest: state.request.digest,
-        target: digest(exchange.target.as_str()),
-    };
+    let Told { named, operation, method, path } = exchange.destination.told(naming, &exchange.method, path);
+    let key = Key { method, path, digest: state.request.digest, target: digest(exchange.target.as_str()) };
     let unread = exchange.downstream.unread_since(exchange.start, now);
     let one = |tried: &Tried, id: u64, last: bool| {
         let moved = tried.moved();
@@ -72,6 +66,7 @@ pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: 
             number: used.and_then(|used| used.number),
             client: (Some(exchange.client), Some(exchange.downstream.peer)),
             pair: (used.map(|used| used.local), address(tried)),
+            address: used.map(|used| used.address.clone()).or_else(|| Some(address(tried)?.to_string().into())),
             opaque: false,
             inferred: false,
             key: key.clone(),
@@ -79,7 +74,8 @@ pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: 
         }
     };
     // The first one gives the hop its id.
-    let mut tries: Vec<Try> = state.earlier.iter().map(|tried| one(tried, exchange.id, false)).collect();
+    let mut tries = Vec::with_capacity(state.earlier.len() + 1);
+    tries.extend(state.earlier.iter().map(|tried| one(tried, exchange.id, false)));
     tries.push(one(&state.current, exchange.id, true));
     tries
 }

@@ -94,6 +94,8 @@ pub(crate) struct Used {
     pub(crate) idle: Option<Nanos>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+    /// The peer's address, as it is told.
+    pub(crate) address: Name,
     pub(crate) marks: Arc<Marks>,
 }
 

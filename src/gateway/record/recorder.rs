@@ -230,17 +230,17 @@ impl Assembly {
         for exchange in ended {
             let caller = caller(&exchange.downstream);
             let tries = tries(&exchange, &self.naming, &caller, now);
-            self.put(&exchange, tries);
+            self.put(&exchange, tries, flow);
         }
         for downstream in closed {
             self.close(&downstream);
         }
     }
 
-    fn put(&mut self, exchange: &Exchange, tries: Vec<Try>) {
+    fn put(&mut self, exchange: &Exchange, tries: Vec<Try>, flow: &Mutex<Flow>) {
         let mut joined = tries.first().and_then(|first| {
             exchange.downstream.name_once(first.named.kind, &first.named.name);
-            self.joined(first, exchange)
+            self.joined(first, exchange, flow)
         });
         let only = tries.len() == 1;
         for (index, attempt) in tries.into_iter().enumerate() {
@@ -257,7 +257,7 @@ impl Assembly {
     }
 
     /// The hop that an exchange is another attempt of.
-    fn joined(&mut self, attempt: &Try, exchange: &Exchange) -> Option<usize> {
+    fn joined(&mut self, attempt: &Try, exchange: &Exchange, flow: &Mutex<Flow>) -> Option<usize> {
         if !self.hops.is_awaited(attempt.caller, &attempt.named.name) {
             return None;
         }
@@ -270,7 +270,7 @@ impl Assembly {
             is_loop: true,
             start: attempt.timeline.start(),
             is_new: attempt.connection == Some(ConnectionState::New),
-            is_ambiguous: false,
+            is_ambiguous: is_twice(exchange, flow),
         };
         self.hops.claim(candidate, &|_, _| true)
     }
@@ -295,6 +295,18 @@ impl Keep {
         kept.push_back(fact);
         true
     }
+}
+
+/// Whether the same request of the same caller was under way when this one began, and is.
+fn is_twice(exchange: &Exchange, flow: &Mutex<Flow>) -> bool {
+    let flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
+    let digest = exchange.state().request.digest;
+    flow.open.iter().any(|(_, other)| {
+        other.start < exchange.start
+            && (&other.method, &other.target) == (&exchange.method, &exchange.target)
+            && other.downstream.is_of_same(&exchange.downstream)
+            && other.state().request.digest == digest
+    })
 }
 
 /// Whose calls come over a connection.

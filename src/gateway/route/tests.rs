@@ -94,7 +94,7 @@ fn what_is_no_forward_proxy_serves_its_routes_alone() {
 
 #[test]
 fn a_route_names_its_dependency_unless_the_place_has_an_explicit_name() {
-    let destination = |dependency| Destination { origin: Origin::new(Scheme::Http, "a", 1), dependency, http2: false };
+    let destination = |dependency| Destination { dependency, ..Destination::of(Origin::new(Scheme::Http, "a", 1)) };
     let routed = destination(Some(("docs".into(), None)));
     let named = |naming: &Naming| routed.name(naming, "/v1/chat/completions");
     let expect = |kind, name: &str| Named { kind, name: name.into(), explicit: true };

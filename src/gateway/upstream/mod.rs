@@ -24,6 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Most idle connections that one upstream keeps.
 const IDLE_MAX: usize = 1_024;
 
+/// A connection that was used less long ago is not looked at before it is used again: to send finds out whether it is still there.
+const JUST_USED: Nanos = 1_000_000;
+
 /// All upstreams.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -40,7 +43,7 @@ pub(crate) struct Upstream {
     /// Exchanges by HTTP/1.1 that may be under way at once.
     room: Arc<Semaphore>,
     /// Idle connections, the one that was used last at the end.
-    idle: Mutex<Vec<H1>>,
+    idle: Mutex<Vec<Box<H1>>>,
     h2: Mutex<Option<H2>>,
     /// Held while a connection is opened whose version of HTTP the peer has yet to choose: others may be able to share it.
     choosing: tokio::sync::Mutex<()>,
@@ -50,7 +53,7 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 pub(crate) enum Carrier {
     /// On a connection of its own.
-    H1(Box<Lease>),
+    H1(Lease),
     /// In a stream.
     H2(Slot),
 }
@@ -58,11 +61,10 @@ pub(crate) enum Carrier {
 /// A connection by HTTP/1.1 for one exchange.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) h1: H1,
+    pub(crate) h1: Box<H1>,
     /// Whether it was opened for this exchange.
     pub(crate) state: ConnectionState,
     upstream: Arc<Upstream>,
-    anchor: Anchor,
     /// Given back after the connection.
     _room: OwnedSemaphorePermit,
 }
@@ -149,7 +151,7 @@ impl Pool {
         match connected.protocol {
             Protocol::H1 => {
                 let room = self.room(upstream, exchange).await;
-                self.lease(upstream, connected, room, opening, exchange).await.map(|lease| Carrier::H1(Box::new(lease)))
+                self.lease(upstream, connected, room, opening, exchange).await.map(Carrier::H1)
             }
             Protocol::H2 => {
                 let number = self.number();
@@ -181,15 +183,16 @@ impl Pool {
         is_second: bool,
     ) -> Result<Carrier, Box<ConnectError>> {
         let room = self.room(upstream, exchange).await;
-        if !is_second && let Some(h1) = upstream.usable() {
-            let idle = self.anchor.now().saturating_sub(h1.idle_since);
+        let now = self.anchor.now();
+        if !is_second && let Some(h1) = upstream.usable(now) {
+            let idle = now.saturating_sub(h1.idle_since);
             let lease = self.leased(upstream, h1, ConnectionState::Reused, room);
-            lease.tell(exchange, Some(idle));
-            return Ok(Carrier::H1(Box::new(lease)));
+            lease.tell(exchange, now, Some(idle));
+            return Ok(Carrier::H1(lease));
         }
         let opened = async {
             let connected = self.open(upstream, Protocols::H1, opening, exchange).await?;
-            self.lease(upstream, connected, room, opening, exchange).await.map(|lease| Carrier::H1(Box::new(lease)))
+            self.lease(upstream, connected, room, opening, exchange).await.map(Carrier::H1)
         };
         Box::pin(opened).await
     }
@@ -229,13 +232,13 @@ impl Pool {
     ) -> Result<Lease, Box<ConnectError>> {
         let h1 = H1::new(connected, self.number(), self.anchor, opening.max_head).await;
         let h1 = h1.map_err(|error| ConnectError::http(&upstream.destination.origin, &error))?;
-        let lease = self.leased(upstream, h1, ConnectionState::New, room);
-        lease.tell(exchange, None);
+        let lease = self.leased(upstream, Box::new(h1), ConnectionState::New, room);
+        lease.tell(exchange, self.anchor.now(), None);
         Ok(lease)
     }
 
-    fn leased(&self, upstream: &Arc<Upstream>, h1: H1, state: ConnectionState, room: OwnedSemaphorePermit) -> Lease {
-        Lease { h1, state, upstream: Arc::clone(upstream), anchor: self.anchor, _room: room }
+    fn leased(&self, upstream: &Arc<Upstream>, h1: Box<H1>, state: ConnectionState, room: OwnedSemaphorePermit) -> Lease {
+        Lease { h1, state, upstream: Arc::clone(upstream), _room: room }
     }
 
     fn number(&self) -> NonZeroU64 {
@@ -253,7 +256,7 @@ impl Pool {
                 let fresh = now.saturating_sub(h1.idle_since) < longest;
                 (fresh && h1.is_usable()).then_some(h1)
             });
-            let mut kept: Vec<H1> = kept.collect();
+            let mut kept: Vec<Box<H1>> = kept.collect();
             let mut since = upstream.idle();
             // What came back meanwhile was used later.
             kept.append(&mut since);
@@ -287,10 +290,10 @@ impl Pool {
 
 impl Upstream {
     /// The idle connection that was used last and is still good.
-    fn usable(&self) -> Option<H1> {
+    fn usable(&self, now: Nanos) -> Option<Box<H1>> {
         loop {
             let mut h1 = self.idle().pop()?;
-            if h1.is_usable() {
+            if now.saturating_sub(h1.idle_since) < JUST_USED || h1.is_usable() {
                 return Some(h1);
             }
         }
@@ -300,7 +303,7 @@ impl Upstream {
         !self.idle().is_empty()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<H1>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<H1>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -311,25 +314,26 @@ impl Upstream {
 
 impl Lease {
     /// Tells an exchange what carries it.
-    fn tell(&self, exchange: &Exchange, idle: Option<Nanos>) {
-        let H1 { number, local, remote, marks, .. } = &self.h1;
+    fn tell(&self, exchange: &Exchange, at: Nanos, idle: Option<Nanos>) {
+        let H1 { number, local, remote, address, marks, .. } = &*self.h1;
         let used = Used {
-            at: self.anchor.now(),
+            at,
             number: Some(*number),
             state: self.state,
             idle,
             local: *local,
             remote: *remote,
+            address: address.clone(),
             marks: Arc::clone(marks),
         };
         exchange.state().current.connection = Some(used);
     }
 
-    /// Gives the connection back, for the next one if it can take one.
-    pub(crate) fn give_back(self) {
-        let Self { mut h1, upstream, anchor, _room, .. } = self;
+    /// Gives the connection back at `at`, for the next one if it can take one.
+    pub(crate) fn give_back(self, at: Nanos) {
+        let Self { mut h1, upstream, _room, .. } = self;
         if h1.is_usable() {
-            h1.idle_since = anchor.now();
+            h1.idle_since = at;
             let mut idle = upstream.idle();
             if idle.len() < IDLE_MAX {
                 idle.push(h1);

@@ -246,6 +246,7 @@ pub(super) fn attempt(
         number: connection.number,
         client: (Some(exchange.state), connection.own),
         pair: (connection.own, connection.peer),
+        address: connection.peer.map(|peer| peer.to_string().into()),
         opaque: connection.is_opaque(),
         inferred: exchange.is_turn,
         key: key(exchange),
