@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const JSON: &str = "application/json";
 /// Said where there is nothing to tell.
-const NOTHING: &str = "No run and no failed call so far. Calls are counted at /metrics, listed at /api/report, and while open at /api/open.\n";
+const NOTHING: &str =
+    "No run and no failed call so far. Calls are counted at /metrics, listed at /api/report, and while open at /api/open.\n";
 
 /// The run that goes on, judged as of now; `None` = there is none.
 pub type Making = Box<dyn Fn() -> Option<(Run, Judgement)> + Send + Sync>;
@@ -110,3 +111,6 @@ fn take(hub: &Hub, path: &str, body: &[u8]) -> Result<(), Page> {
     let id = path.strip_prefix(handoff::PATH).ok_or_else(|| Page::line(StatusCode::NOT_FOUND, "nothing is taken here"))?;
     handoff::take(hub, id, body).map_err(|reason| Page::line(StatusCode::BAD_REQUEST, &reason))
 }
+
+#[cfg(test)]
+pub(in crate::agent) mod tests;

@@ -149,6 +149,6 @@ fn culprit(verdict: &Verdict, attributes: &mut Attributes) {
             Confidence::High => "high",
         }),
     );
-    attributes.text(names::VERDICT_SENTENCE, Some(verdict.sentence.clone()));
-    attributes.text(names::VERDICT_REMEDY, verdict.remedy.clone());
+    attributes.text(names::VERDICT_SENTENCE, Some(redact::text(&verdict.sentence)));
+    attributes.text(names::VERDICT_REMEDY, verdict.remedy.as_deref().map(redact::text));
 }
