@@ -24,7 +24,7 @@ pub use route::{Base, Route, Routes};
 
 use crate::model::clock::nanos;
 use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
-use downstream::{Downstream, Watch, Watched};
+use downstream::{Downstream, Order, Watch, Watched};
 use options::InForce;
 use record::Recorder;
 use rustc_hash::FxHashMap;
@@ -130,7 +130,7 @@ impl Shared {
                 downstream::Stage::Busy => continue,
             };
             if now.saturating_sub(since) >= nanos(longest) {
-                client.gone.notify_one();
+                client.orders.give(Order::Leave);
             }
         }
         self.pool.sweep(nanos(limits.upstream_idle_timeout));
@@ -242,6 +242,9 @@ impl Gateway {
     /// Takes in no more clients. Those that are there are served to the end of what they asked for; see [`Gateway::is_drained`].
     pub fn drain(&self) {
         self.shared.stage.send_replace(Stage::Draining);
+        for client in self.shared.clients().values() {
+            client.orders.give(Order::Finish);
+        }
     }
 
     /// Whether no client is left.
