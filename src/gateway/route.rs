@@ -7,6 +7,7 @@ use crate::model::{Kind, Name, Naming};
 use crate::wire::peer::{self, Shown};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -94,6 +95,14 @@ impl Base {
     #[must_use]
     pub fn authority(&self) -> String {
         self.origin.to_string()
+    }
+}
+
+impl fmt::Display for Base {
+    /// As a URL: its port only where it is not the scheme's own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.origin.scheme == Scheme::Https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", host_of(&self.origin), self.path)
     }
 }
 

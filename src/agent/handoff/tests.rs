@@ -235,8 +235,7 @@ proptest! {
         }
         let counted = hub.losses();
         prop_assert_eq!(&counted.clone().balanced(), &counted);
-        hub.metrics();
-        hub.open();
-        text(&hub.report(None), Style { color: true });
+        let shown = [hub.metrics(), serde_json::to_string(&hub.open()).unwrap(), text(&hub.report(None), Style { color: true })];
+        prop_assert!(shown[0].contains("hopwatch_hops_started_total"));
     }
 }

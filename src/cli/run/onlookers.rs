@@ -1,7 +1,7 @@
 //! What others learn while the command runs: who asks at the admin address (`--metrics`), and an agent that the run is handed to (`--agent`).
 
 use super::options::Plan;
-use super::source::Source;
+use super::source::{Source, View};
 use crate::agent::address;
 use crate::agent::admin::{Admin, AdminServer};
 use crate::agent::assemble::{RunFacts, process_run};
@@ -44,6 +44,7 @@ pub(super) struct Onlookers {
 #[derive(Debug)]
 struct SoFar {
     hub: Arc<Hub>,
+    view: View,
     facts: RunFacts,
     seen: Mutex<Seen>,
 }
@@ -71,10 +72,11 @@ impl Onlookers {
         let receiver = plan.agent.and_then(|agent| receiver(agent, source.run_id()));
         let mut live = Self { admin: None, news: None };
         let Some(view) = source.view().filter(|_| plan.metrics.is_some() || receiver.is_some()) else { return Ok(live) };
+        let asked = view.clone();
         let hub = Hub::new(HubOptions {
             anchor,
             source: plan.source,
-            ask: Box::new(move || view.look()),
+            ask: Box::new(move || asked.look()),
             loose: false,
             connections: None,
             exporter: None,
@@ -87,7 +89,7 @@ impl Onlookers {
         let deadline = plan.deadline.map(crate::model::clock::nanos);
         let (name, start) = (plan.name.as_str().into(), anchor.now());
         let facts = RunFacts { name, start, end: None, seen_until: start, deadline, exit: None };
-        let so_far = Arc::new(SoFar { hub, facts, seen: Mutex::default() });
+        let so_far = Arc::new(SoFar { hub, view, facts, seen: Mutex::default() });
         if let Some(address) = plan.metrics {
             live.admin = Some(serve(address, &so_far)?);
         }
@@ -168,7 +170,7 @@ impl SoFar {
             let seen = self.look();
             seen.ended.iter().chain(&seen.open).cloned().collect()
         };
-        let observed = Observed { spans, ..Observed::default() };
+        let observed = Observed { spans: self.view.stitched(spans), ..Observed::default() };
         process_run(observed, RunFacts { seen_until: self.hub.now(), ..self.facts.clone() })
     }
 
