@@ -111,3 +111,6 @@ fn take(hub: &Hub, path: &str, body: &[u8]) -> Result<(), Page> {
     let id = path.strip_prefix(handoff::PATH).ok_or_else(|| Page::line(StatusCode::NOT_FOUND, "nothing is taken here"))?;
     handoff::take(hub, id, body).map_err(|reason| Page::line(StatusCode::BAD_REQUEST, &reason))
 }
+
+#[cfg(test)]
+pub(in crate::agent) mod tests;

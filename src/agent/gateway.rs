@@ -30,15 +30,12 @@ pub fn settings(
             upstream: route.upstream.base.clone(),
             dependency: Some((name, kind)),
             keeps_host: *route.host == config::HostHeader::Keep,
-            http2: false,
+            http2: *route.http2,
         }
     });
-    let own: Vec<Route> = configured.collect();
-    let taken = |route: &&Route| !own.iter().any(|known| known.prefix == route.prefix);
-    let all: Vec<Route> = providers.routes.iter().filter(taken).cloned().chain(own.iter().cloned()).collect();
     Settings {
         naming,
-        routes: Routes::new(all),
+        routes: Routes::new(providers.routes(config).chain(configured)),
         forward: *gateway.forward,
         allow: gateway.allow.value.clone(),
         failure: match *gateway.upstream_failure {

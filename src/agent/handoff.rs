@@ -1,11 +1,12 @@
 //! A run hands its records to an agent, so that a fleet of short processes has one place: `PUT /api/runs/ID` with a [`Handoff`] as JSON,
 //! every second while it goes on and once when it ended.
 //!
-//! Both are of one version: a body of another one is refused, and the run goes on without an agent.
+//! Both are of one version: a body of another one is refused, and the run goes on without an agent. What is told twice, since an answer was
+//! lost on its way, is counted once: each word says how many hops were told before it.
 
-use super::hub::{Hub, SourceId};
-use crate::export::serve::HANDOVER;
-use crate::model::{Live, Losses, Name, Nanos, Run, Span};
+use super::hub::{Handed, Hub};
+use crate::export::serve::{HANDOVER, SERVER_THAT_TAKES};
+use crate::model::{Losses, Name, Run, Span};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,6 +20,10 @@ const SCHEMA: &str = "hopwatch.handoff/1";
 const ID_MAX: usize = 64;
 /// How long an agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Most bytes of its answer that are read.
+const ANSWER_MAX: u64 = 4096;
+/// Most hops of one word, and most of a run as a whole.
+pub const HOPS_MAX: usize = 20_000;
 
 /// What a run tells an agent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -29,14 +34,14 @@ pub struct Handoff {
     pub hopwatch: String,
     /// What the run is called.
     pub run: Name,
-    /// Hops that ended since it told last.
+    /// How many hops that ended it told before.
+    pub before: u64,
+    /// Those that ended since.
     pub ended: Vec<Span>,
     /// Hops that are open.
     pub open: Vec<Span>,
     /// What it counted so far.
     pub losses: Losses,
-    /// When.
-    pub now: Nanos,
     /// The run as a whole, once it ended.
     pub whole: Option<Run>,
     /// Its spans went to a collector already.
@@ -68,16 +73,16 @@ pub fn take(hub: &Hub, id: &str, body: &[u8]) -> Result<(), String> {
         return Err("a run's id is letters, digits and hyphens".to_owned());
     }
     let told: Handoff = serde_json::from_slice(body).map_err(|error| format!("it cannot be read: {error}"))?;
-    if told.schema != SCHEMA {
+    let Handoff { schema, run, before, ended, open, losses, whole, exported, .. } = told;
+    if schema != SCHEMA {
         return Err(format!("it is of another version; this one takes {SCHEMA}"));
     }
-    let Handoff { run, ended, open, losses, now, whole, exported, .. } = told;
-    let source = SourceId::Run(id.to_owned());
-    hub.tell(&source, Some(&run), Live { ended, open, losses: losses.clone(), now }, false);
-    if let Some(whole) = whole {
-        hub.ended(&source, whole, &losses, exported);
+    let whole_len = whole.as_ref().map_or(0, |whole| whole.spans.len());
+    if [ended.len(), open.len(), whole_len].into_iter().any(|len| len > HOPS_MAX + 1) {
+        return Err(format!("it tells more than {HOPS_MAX} hops at once"));
     }
-    Ok(())
+    let handed = Handed { name: run, before, ended, open, losses: losses.balanced(), whole, exported };
+    hub.hand_over(id, handed).map_err(|unheard| unheard.to_string())
 }
 
 impl Receiver {
@@ -88,7 +93,8 @@ impl Receiver {
     pub fn find(address: SocketAddr, id: &str) -> io::Result<Self> {
         let receiver = Self { address, id: id.to_owned() };
         let answer = receiver.exchange("GET", "/healthz", b"")?;
-        if answer.starts_with("HTTP/1.1 200") { Ok(receiver) } else { Err(io::Error::other("no agent answers there")) }
+        let is_agent = answer.starts_with("HTTP/1.1 200") && answer.contains(&format!("\r\nserver: {SERVER_THAT_TAKES}\r\n"));
+        if is_agent { Ok(receiver) } else { Err(io::Error::other("what answers there is no agent of this version")) }
     }
 
     /// Where it is.
@@ -116,13 +122,16 @@ impl Receiver {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let (address, length) = (self.address, body.len());
-        write!(
-            stream,
+        // In one piece: what is written bit by bit goes out so.
+        let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{HANDOVER}: 1\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
-        )?;
-        stream.write_all(body)?;
+        );
+        stream.write_all(&[head.as_bytes(), body].concat())?;
         let mut answer = String::new();
-        stream.take(4096).read_to_string(&mut answer)?;
+        stream.take(ANSWER_MAX).read_to_string(&mut answer)?;
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

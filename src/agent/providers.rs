@@ -5,6 +5,7 @@
 //! to the provider's.
 
 use super::base_url::{self, BaseUrl};
+use super::config::{Settings, ShownRoute, Source};
 use crate::gateway::{Base, Route};
 use crate::wire::provider;
 use std::net::SocketAddr;
@@ -33,9 +34,17 @@ const SET_ALWAYS: &[&str] = &["OPENAI_BASE_URL", "ANTHROPIC_BASE_URL", "OLLAMA_H
 /// Routes for providers.
 #[derive(Clone, Debug, Default)]
 pub struct ProviderRoutes {
-    /// The routes.
-    pub routes: Vec<Route>,
+    routes: Vec<ProviderRoute>,
     variables: Vec<Variable>,
+}
+
+/// A route for a provider.
+#[derive(Clone, Debug)]
+struct ProviderRoute {
+    route: Route,
+    provider: &'static str,
+    /// Where it leads is said by this variable; `None` = by the provider.
+    said_by: Option<&'static str>,
 }
 
 /// A variable and where it is to lead.
@@ -57,24 +66,50 @@ impl ProviderRoutes {
             let given = lookup(name).filter(|value| !value.trim().is_empty());
             let is_given = given.is_some();
             if let Some(url) = given.or_else(default) {
-                all.add(name, provider, &url, is_given || SET_ALWAYS.contains(&name));
+                all.add(name, provider, &url, is_given);
             }
         }
         all
     }
 
+    /// The routes, but for those that the settings replace by one of their own.
+    pub fn routes<'a>(&'a self, settings: &'a Settings) -> impl Iterator<Item = Route> + 'a {
+        self.beside(settings).map(|built| built.route.clone())
+    }
+
+    /// The same, as they are shown.
+    pub fn shown<'a>(&'a self, settings: &'a Settings) -> impl Iterator<Item = ShownRoute> + 'a {
+        self.beside(settings).map(|ProviderRoute { route, provider, said_by }| ShownRoute {
+            prefix: route.prefix.clone(),
+            upstream: route.upstream.to_string(),
+            dependency: (*provider).to_owned(),
+            kind: None,
+            host: "upstream".to_owned(),
+            http2: route.http2,
+            source: said_by.map_or_else(|| "built in".to_owned(), |name| Source::Environment(name.into()).shown()),
+        })
+    }
+
+    fn beside<'a>(&'a self, settings: &'a Settings) -> impl Iterator<Item = &'a ProviderRoute> {
+        let is_taken = |prefix: &str| settings.routes.iter().any(|route| route.prefix.value.0 == prefix);
+        self.routes.iter().filter(move |built| !is_taken(&built.route.prefix))
+    }
+
     /// Adds the route of a variable, or takes the one that leads there already.
-    fn add(&mut self, name: &'static str, provider: &str, url: &str, is_set: bool) {
+    fn add(&mut self, name: &'static str, provider: &'static str, url: &str, is_given: bool) {
         let Some(read) = base_url::read(provider, url) else { return };
         let Some(upstream) = origin(&read) else { return };
-        let known = self.routes.iter().find(|route| route.upstream == upstream).map(|route| route.prefix.clone());
+        let is_set = is_given || SET_ALWAYS.contains(&name);
+        let mut routes = self.routes.iter().map(|built| &built.route);
+        let known = routes.find(|route| route.upstream == upstream).map(|route| route.prefix.clone());
         let prefix = match known {
             Some(prefix) => prefix,
             // A value of one's own for one of several variables leads elsewhere than the default of the others.
-            None if !is_set && self.routes.iter().any(|route| route.prefix == format!("/{provider}")) => return,
+            None if !is_set && self.has(&format!("/{provider}")) => return,
             None => {
                 let prefix = self.free(provider);
-                self.routes.push(Route { prefix: prefix.clone(), upstream, dependency: None, keeps_host: false, http2: false });
+                let route = Route { prefix: prefix.clone(), upstream, dependency: None, keeps_host: false, http2: false };
+                self.routes.push(ProviderRoute { route, provider, said_by: is_given.then_some(name) });
                 prefix
             }
         };
@@ -86,9 +121,12 @@ impl ProviderRoutes {
 
     /// A prefix for a provider that no route has.
     fn free(&self, provider: &str) -> String {
-        let taken = |prefix: &str| self.routes.iter().any(|route| route.prefix == prefix);
         let numbered = (2..).map(|number| format!("/{provider}-{number}"));
-        std::iter::once(format!("/{provider}")).chain(numbered).find(|prefix| !taken(prefix)).unwrap_or_default()
+        std::iter::once(format!("/{provider}")).chain(numbered).find(|prefix| !self.has(prefix)).unwrap_or_default()
+    }
+
+    fn has(&self, prefix: &str) -> bool {
+        self.routes.iter().any(|built| built.route.prefix == prefix)
     }
 
     /// The variables of a program that is to find its providers at this gateway.
@@ -122,7 +160,8 @@ mod tests {
     }
 
     fn leads_to(routes: &ProviderRoutes, prefix: &str) -> Option<String> {
-        routes.routes.iter().find(|route| route.prefix == prefix).map(|route| route.upstream.authority())
+        let mut all = routes.routes.iter().map(|built| &built.route);
+        all.find(|route| route.prefix == prefix).map(|route| route.upstream.authority())
     }
 
     #[test]
@@ -149,6 +188,28 @@ mod tests {
         let azure = variable(&routes, "AZURE_OPENAI_ENDPOINT");
         assert_eq!(azure.as_deref(), Some("http://key:word@127.0.0.1:4000/azure_openai"));
         assert_eq!(leads_to(&routes, "/ollama").as_deref(), Some("gpu-box:11434"));
+    }
+
+    #[test]
+    fn routes_are_shown_with_where_they_are_from_unless_the_settings_have_one_of_that_prefix() {
+        let routes =
+            routes(&[("OPENAI_BASE_URL", "http://me:word@10.0.0.7:8000/v1/"), ("AZURE_OPENAI_ENDPOINT", "https://mine.example")]);
+        let own = "[[route]]\nprefix = \"/ollama\"\nupstream = \"http://gpu:1\"\ndependency = \"ollama\"\nkind = \"llm\"\n";
+        let settings = Settings::parse(own, std::path::Path::new("hopwatch.toml")).unwrap();
+        let shown: Vec<ShownRoute> = routes.shown(&settings).collect();
+        let one =
+            |prefix: &str| shown.iter().find(|route| route.prefix == prefix).map(|route| (&*route.upstream, &*route.source));
+        assert_eq!(one("/openai"), Some(("http://10.0.0.7:8000", "environment OPENAI_BASE_URL")));
+        assert_eq!(one("/azure_openai"), Some(("https://mine.example", "environment AZURE_OPENAI_ENDPOINT")));
+        assert_eq!(one("/anthropic"), Some(("https://api.anthropic.com", "built in")));
+        assert_eq!(one("/ollama"), None);
+        assert!(
+            shown.iter().map(|route| &route.prefix).eq(routes
+                .routes(&settings)
+                .map(|route| route.prefix)
+                .collect::<Vec<_>>()
+                .iter())
+        );
     }
 
     #[test]

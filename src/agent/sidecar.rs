@@ -2,7 +2,7 @@
 
 use super::admin::{Admin, AdminServer};
 use super::config::{self, PemError};
-use super::hub::{Hub, HubError, HubOptions};
+use super::hub::{self, Hub, HubError, HubOptions};
 use super::providers::ProviderRoutes;
 use super::{address, base_url, gateway};
 use crate::export::otlp::Exporter;
@@ -129,11 +129,13 @@ impl Sidecar {
         let hub = Arc::new(Hub::new(HubOptions {
             anchor,
             source: "agent",
-            sources: vec![Box::new(move || view.look())],
+            ask: Box::new(move || view.look()),
+            loose: true,
             connections: Some(Box::new(move || connections.connections())),
             exporter,
             keep_runs: *settings.agent.keep_runs,
             keep_for: *settings.agent.keep_for,
+            silence: hub::SILENCE,
         })?);
         let operators = Admin::new(Arc::clone(&hub), None);
         let server = operators.serve(admin, true)?;
@@ -250,3 +252,6 @@ fn of_gateway(
 fn bind(key: &'static str, address: SocketAddr, from: &config::Source) -> Result<TcpListener, SidecarError> {
     TcpListener::bind(address).map_err(|source| SidecarError::Listen { address, key, from: from.clone(), source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,10 @@
 //!
 //! Both know the client's own end of its connection, so that nothing is guessed (design page, section 4, rule 9). The gateway's record
 //! becomes a part of the observer's, and tells the dependency, its phases and what became of the call; what the observer's is longer is
-//! the caller's own.
+//! the caller's own. While a run goes on, records come one by one: the observer's are known by whom they call.
 
 use crate::gateway::Carried;
-use crate::model::{Call, Span};
+use crate::model::{Call, Origin, Span};
 use crate::observe::Observed;
 use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
@@ -14,30 +14,7 @@ use std::net::SocketAddr;
 #[must_use]
 pub fn stitch(mut observed: Observed, carried: Carried, gateway: &[SocketAddr]) -> Observed {
     let Carried { mut spans, connections, stalls, losses } = carried;
-    let is_gateway =
-        |call: &Call| call.address.as_deref().and_then(|text| text.parse().ok()).is_some_and(|to| gateway.contains(&to));
-    let mut outer: FxHashMap<SocketAddr, Vec<usize>> = FxHashMap::default();
-    for (at, span) in observed.spans.iter().enumerate() {
-        if let Some(own) = span.call.as_deref().filter(|call| is_gateway(call)).and_then(|call| call.client.address) {
-            outer.entry(own).or_default().push(at);
-        }
-    }
-    for inner in &mut spans {
-        // What called it elsewhere is not among the spans of this run.
-        inner.parent = None;
-        let own = inner.call.as_ref().and_then(|call| call.client.address);
-        let around = own.and_then(|own| outer.get(&own)).and_then(|calls| {
-            // Calls on one connection follow each other; the one that this is a part of overlaps it most.
-            calls
-                .iter()
-                .copied()
-                .max_by_key(|&at| overlap(&observed.spans[at], inner))
-                .filter(|&at| overlap(&observed.spans[at], inner) > 0)
-        });
-        if let Some(at) = around {
-            relay(&mut observed.spans[at], inner);
-        }
-    }
+    join(&mut observed.spans, &mut spans, gateway);
     observed.spans.append(&mut spans);
     observed.spans.sort_by_key(|span| (span.start, span.id));
     // Of the connections to the gateway it knows more: what they were for.
@@ -47,6 +24,48 @@ pub fn stitch(mut observed: Observed, carried: Carried, gateway: &[SocketAddr]) 
     observed.first_activity = observed.first_activity.or_else(|| observed.spans.first().map(|span| span.start));
     observed.losses.add(losses);
     observed
+}
+
+/// Marks the records of the observer that a gateway tells the rest of, although that may not have come yet.
+pub fn mark_relayed<'a>(observed: impl IntoIterator<Item = &'a mut Span>, gateway: &[SocketAddr]) {
+    let calls = observed.into_iter().filter_map(|span| span.call.as_deref_mut());
+    calls.filter(|call| is_to(gateway, call)).for_each(mark);
+}
+
+/// Joins the records that are there of a run so far, whoever made them.
+#[must_use]
+pub fn stitched(spans: Vec<Span>, gateway: &[SocketAddr]) -> Vec<Span> {
+    let is_carried = |span: &Span| span.call.as_ref().is_some_and(|call| call.origin == Origin::Gateway);
+    let (mut carried, mut observed): (Vec<Span>, Vec<Span>) = spans.into_iter().partition(is_carried);
+    join(&mut observed, &mut carried, gateway);
+    observed.append(&mut carried);
+    observed
+}
+
+fn join(observed: &mut [Span], carried: &mut [Span], gateway: &[SocketAddr]) {
+    let mut outer: FxHashMap<SocketAddr, Vec<usize>> = FxHashMap::default();
+    for (at, span) in observed.iter().enumerate() {
+        if let Some(own) = span.call.as_deref().filter(|call| is_to(gateway, call)).and_then(|call| call.client.address) {
+            outer.entry(own).or_default().push(at);
+        }
+    }
+    for inner in carried {
+        // What called it elsewhere is not among the spans of this run.
+        inner.parent = None;
+        let own = inner.call.as_ref().and_then(|call| call.client.address);
+        let around = own.and_then(|own| outer.get(&own)).and_then(|calls| {
+            // Calls on one connection follow each other; the one that this is a part of overlaps it most.
+            let nearest = calls.iter().copied().max_by_key(|&at| overlap(&observed[at], inner));
+            nearest.filter(|&at| overlap(&observed[at], inner) > 0)
+        });
+        if let Some(at) = around {
+            relay(&mut observed[at], inner);
+        }
+    }
+}
+
+fn is_to(gateway: &[SocketAddr], call: &Call) -> bool {
+    call.address.as_deref().and_then(|text| text.parse().ok()).is_some_and(|to| gateway.contains(&to))
 }
 
 fn overlap(outer: &Span, inner: &Span) -> u64 {
@@ -60,6 +79,10 @@ fn relay(outer: &mut Span, inner: &mut Span) {
     outer.dependency.clone_from(&inner.dependency);
     outer.operation.clone_from(&inner.operation);
     if let Some(call) = outer.call.as_deref_mut() {
-        (call.internal, call.relayed) = (true, true);
+        mark(call);
     }
+}
+
+fn mark(call: &mut Call) {
+    (call.internal, call.relayed) = (true, true);
 }

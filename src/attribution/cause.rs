@@ -125,7 +125,7 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
         "imports" => imports(&case.account.run.imports).filter(|_| is_startup).map(|text| Evidence::text(name, text)),
         "tls_contexts" => {
             let built = &case.account.run.contexts;
-            let took = built.iter().map(|context| context.took).sum();
+            let took = built.iter().fold(0, |sum: Nanos, context| sum.saturating_add(context.took));
             (is_startup && !built.is_empty()).then(|| Evidence::time(name, took))
         }
         "own_time" => case.row.filter(|row| row.is_callers()).map(|_| Evidence::time(name, case.account.own())),

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -23,8 +23,15 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers may take when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most bytes that are handed over at once.
-const HANDED_MAX: usize = 64 << 20;
+/// Most bytes that are handed over at once, by all together.
+const HANDED_MAX: u32 = 64 << 20;
+/// How long handing over may take, the wait for others included.
+const HANDED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What it says that it is (RFC 9110, 10.2.4).
+pub(crate) const SERVER: &str = concat!("hopwatch/", env!("CARGO_PKG_VERSION"));
+/// The same, where something is taken.
+pub(crate) const SERVER_THAT_TAKES: &str = concat!("hopwatch/", env!("CARGO_PKG_VERSION"), " (agent)");
 
 /// What is answered on a path; `None` = nothing is there. Must not block for long.
 pub(crate) type Answer = Arc<dyn Fn(&str) -> Option<Page> + Send + Sync>;
@@ -90,6 +97,8 @@ impl Server {
                 TcpListener::from_std(listener)
             };
             if let Ok(listener) = listener {
+                let room = Arc::new(Semaphore::new(HANDED_MAX as usize));
+                let intake = intake.map(|take| Taker { take, room });
                 runtime.block_on(serve(listener, Handlers { answer, intake }, stopped));
             }
             runtime.shutdown_timeout(STOP_TIMEOUT);
@@ -118,7 +127,14 @@ impl Drop for Server {
 #[derive(Clone)]
 struct Handlers {
     answer: Answer,
-    intake: Option<Intake>,
+    intake: Option<Taker>,
+}
+
+/// Who takes, and room for what is on its way to it.
+#[derive(Clone)]
+struct Taker {
+    take: Intake,
+    room: Arc<Semaphore>,
 }
 
 async fn serve(listener: TcpListener, handlers: Handlers, mut stopped: oneshot::Receiver<()>) {
@@ -157,7 +173,10 @@ async fn respond(request: Request<Incoming>, handlers: &Handlers) -> Response<Fu
         (&Method::GET | &Method::HEAD, _) => {
             (handlers.answer)(request.uri().path()).unwrap_or_else(|| Page::line(StatusCode::NOT_FOUND, "nothing is here"))
         }
-        (&Method::PUT, Some(intake)) if request.headers().contains_key(HANDOVER) => take(request, intake).await,
+        (&Method::PUT, Some(taker)) if request.headers().contains_key(HANDOVER) => {
+            let late = || Page::line(StatusCode::REQUEST_TIMEOUT, "it took too long");
+            tokio::time::timeout(HANDED_WITHIN, take(request, taker)).await.unwrap_or_else(|_| late())
+        }
         _ => Page::line(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD alone"),
     };
     let Page { status, content_type, body } = page;
@@ -166,20 +185,29 @@ async fn respond(request: Request<Incoming>, handlers: &Handlers) -> Response<Fu
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let server = if handlers.intake.is_some() { SERVER_THAT_TAKES } else { SERVER };
+    headers.insert(header::SERVER, HeaderValue::from_static(server));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
 }
 
-async fn take(request: Request<Incoming>, intake: &Intake) -> Page {
+async fn take(request: Request<Incoming>, taker: &Taker) -> Page {
     let (parts, body) = request.into_parts();
-    match Limited::new(body, HANDED_MAX).collect().await {
-        Ok(body) => match intake(parts.uri.path(), &body.to_bytes()) {
+    let Some(length) = body.size_hint().exact() else {
+        return Page::line(StatusCode::LENGTH_REQUIRED, "it needs a content-length");
+    };
+    let Some(length) = u32::try_from(length).ok().filter(|&length| length <= HANDED_MAX) else {
+        return Page::line(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+    };
+    let _room = taker.room.acquire_many(length).await;
+    match body.collect().await {
+        Ok(body) => match (taker.take)(parts.uri.path(), &body.to_bytes()) {
             Ok(()) => Page::line(StatusCode::OK, "taken"),
             Err(page) => page,
         },
-        Err(_) => Page::line(StatusCode::PAYLOAD_TOO_LARGE, "too large, or cut"),
+        Err(_) => Page::line(StatusCode::BAD_REQUEST, "cut off"),
     }
 }
 
@@ -202,7 +230,8 @@ mod tests {
         let page = |path: &str| (path == "/metrics").then(|| Page::new("text/plain", "up 1\n".into()));
         let server = Server::start(([127, 0, 0, 1], 0).into(), Arc::new(page)).unwrap();
         let address = server.address();
-        assert!(ask(address, "GET /metrics?x=1").ends_with("\r\n\r\nup 1\n"));
+        let told = ask(address, "GET /metrics?x=1");
+        assert!(told.ends_with("\r\n\r\nup 1\n") && told.contains(&format!("\r\nserver: {SERVER}\r\n")), "{told}");
         let head = ask(address, "HEAD /metrics");
         assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
         assert!(ask(address, "GET /else").starts_with("HTTP/1.1 404"));

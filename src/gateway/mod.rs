@@ -279,6 +279,12 @@ impl GatewayView {
         self.0.recorder.look()
     }
 
+    /// What is open now. What ended is left for the next look.
+    #[must_use]
+    pub fn open(&self) -> Vec<Span> {
+        self.0.recorder.open()
+    }
+
     /// What was counted, at this very moment: `started = recorded + open + dropped`.
     #[must_use]
     pub fn losses(&self) -> Losses {

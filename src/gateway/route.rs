@@ -9,6 +9,7 @@ use crate::wire::peer::{self, Shown};
 use crate::wire::provider;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -97,6 +98,14 @@ impl Base {
     #[must_use]
     pub fn authority(&self) -> String {
         self.origin.to_string()
+    }
+}
+
+impl fmt::Display for Base {
+    /// As a URL: its port only where it is not the scheme's own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.origin.scheme == Scheme::Https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", host_of(&self.origin), self.path)
     }
 }
 

@@ -150,8 +150,12 @@ impl Hops {
         Some(place)
     }
 
-    /// A hop that is not kept is over for good.
+    /// A hop that is not kept is over for good. It waits for the next [`Hops::settled`], as long as there is room for it.
     fn leave(&mut self, hop: Hop) {
+        if self.over.len() >= self.most {
+            self.dropped += 1;
+            return;
+        }
         self.over.push(hop);
         self.left += 1;
     }
@@ -236,12 +240,10 @@ impl Hops {
             self.untold += over;
             return settled;
         }
-        if !told.is_empty() {
-            self.waiting.retain(|_, waiting| {
-                waiting.retain(|place| self.list.get(*place).is_some_and(|hop| !hop.told));
-                !waiting.is_empty()
-            });
-        }
+        self.waiting.retain(|_, waiting| {
+            waiting.retain(|place| self.list.get(*place).is_some_and(|hop| !hop.told));
+            !waiting.is_empty()
+        });
         self.left += told.len() as u64;
         settled.extend(told.into_iter().map(|place| self.list.remove(place)));
         settled
@@ -267,3 +269,6 @@ impl Hops {
         hops.into_iter().map(|(_, hop)| hop).filter(|hop| !hop.gone && !hop.continued)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,6 +67,8 @@ pub const OPEN: &str = "hopwatch.open";
 pub const INFERRED: &str = "hopwatch.inferred";
 /// Number of the try, from 1.
 pub const ATTEMPT: &str = "hopwatch.attempt";
+/// Why there was another try: how the one before failed, as in [`ERROR_TYPE`].
+pub const ATTEMPT_REASON: &str = "hopwatch.attempt.reason";
 /// Number of tries of the hop.
 pub const ATTEMPTS: &str = "hopwatch.attempts";
 /// An earlier call opened the connection.
@@ -99,6 +101,9 @@ pub const VERDICT_CONFIDENCE: &str = "hopwatch.verdict.confidence";
 pub const VERDICT_SENTENCE: &str = "hopwatch.verdict.sentence";
 /// What to change.
 pub const VERDICT_REMEDY: &str = "hopwatch.verdict.remedy";
+
+/// The event of a try after the first one.
+pub const EVENT_ATTEMPT: &str = "attempt";
 
 /// Time in a phase, in milliseconds.
 #[must_use]

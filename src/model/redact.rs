@@ -6,21 +6,34 @@ pub const NAME_MAX: usize = 120;
 /// A name from outside, fit to be shown: as [`printable`], and cut at [`NAME_MAX`] bytes.
 #[must_use]
 pub fn name(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(NAME_MAX));
-    for shown in text.chars().map(shown) {
-        if out.len() + shown.len_utf8() > NAME_MAX {
-            out.push('…');
-            break;
-        }
-        out.push(shown);
-    }
-    out
+    cut(text, NAME_MAX)
+}
+
+/// Longest text that is kept, in bytes.
+pub const TEXT_MAX: usize = 1_000;
+
+/// A sentence with names from outside in it, fit to be shown: as [`printable`], and cut at [`TEXT_MAX`] bytes.
+#[must_use]
+pub fn text(text: &str) -> String {
+    cut(text, TEXT_MAX)
 }
 
 /// A text with its control and bidirectional formatting characters replaced.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(most));
+    for shown in text.chars().map(shown) {
+        if out.len() + shown.len_utf8() > most {
+            out.push('…');
+            break;
+        }
+        out.push(shown);
+    }
+    out
 }
 
 fn shown(character: char) -> char {

@@ -157,14 +157,33 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// Most reasons that are told apart, and the longest, in bytes; whatever is beyond is `other`.
+    const REASONS_MAX: usize = 64;
+    const REASON_LEN_MAX: usize = 32;
+
     /// Adds what another source counted.
     pub fn add(&mut self, other: Self) {
-        self.started += other.started;
-        self.recorded += other.recorded;
-        self.open += other.open;
+        let add = |to: &mut u64, more: u64| *to = to.saturating_add(more);
+        add(&mut self.started, other.started);
+        add(&mut self.recorded, other.recorded);
+        add(&mut self.open, other.open);
         for (to, from) in [(&mut self.dropped, other.dropped), (&mut self.missed, other.missed)] {
-            from.into_iter().for_each(|(reason, count)| *to.entry(reason).or_default() += count);
+            for (reason, count) in from {
+                let has_room = to.len() < Self::REASONS_MAX && reason.len() <= Self::REASON_LEN_MAX;
+                let reason = if has_room || to.contains_key(&reason) { reason } else { "other".into() };
+                add(to.entry(reason).or_default(), count);
+            }
         }
+    }
+
+    /// The same counts as one may take them from anybody: few reasons, and as many started as there are.
+    #[must_use]
+    pub fn balanced(self) -> Self {
+        let mut clean = Self::default();
+        clean.add(self);
+        let dropped = clean.dropped.values().fold(0, |sum: u64, &count| sum.saturating_add(count));
+        clean.started = clean.recorded.saturating_add(clean.open).saturating_add(dropped);
+        clean
     }
 }
 

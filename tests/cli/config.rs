@@ -224,3 +224,25 @@ fn a_reader_that_leaves_is_no_failure() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn routes_that_are_built_in_are_shown_with_what_says_where_they_lead() {
+    let own =
+        "[[route]]\nprefix = \"/ollama\"\nupstream = \"http://gpu:1\"\ndependency = \"local\"\nkind = \"llm\"\nhttp2 = true\n";
+    let folder = folder(own);
+    let mut command = command(folder.path(), &["show", "--json"]);
+    let ended = ended(command.env("OPENAI_BASE_URL", "http://user:s3cret@10.0.0.7:8000/v1"));
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    assert!(!ended.out.contains("s3cret"), "{}", ended.out);
+    let shown: Value = serde_json::from_str(&ended.out).unwrap();
+    let routes = shown["routes"].as_array().unwrap();
+    let one = |prefix: &str| {
+        let mut of = routes.iter().filter(|route| route["prefix"] == prefix);
+        let found = of.next().unwrap_or_else(|| panic!("{prefix}: {shown:#}"));
+        assert!(of.next().is_none(), "{prefix} twice");
+        (found["upstream"].as_str().unwrap(), found["dependency"].as_str().unwrap(), found["source"].as_str().unwrap())
+    };
+    assert_eq!(one("/openai"), ("http://10.0.0.7:8000", "openai", "environment OPENAI_BASE_URL"));
+    assert_eq!(one("/anthropic"), ("https://api.anthropic.com", "anthropic", "built in"));
+    assert_eq!(one("/ollama"), ("http://gpu:1", "local", "hopwatch.toml:2"));
+}

@@ -29,8 +29,8 @@ impl Peers {
         }
     }
 
-    /// `hopwatch run` of a program that calls all three; curl tries again after the 503, a second later.
-    fn command(&self, json: &Path) -> Command {
+    /// `hopwatch run` of a program that calls all three, seen this way; curl tries again after the 503, a second later.
+    fn command(&self, via: &str, json: &Path) -> Command {
         let script = format!(
             "curl -sS {docs} && curl -sS --retry 2 {tool} && curl -sS -H 'content-type: application/json' -d '{body}' {model}; exit 7",
             docs = self.docs.url("/search?q=secret-words"),
@@ -43,7 +43,7 @@ impl Peers {
             command.env_remove(name);
         }
         command.env_remove("HOPWATCH_CONFIG").env_remove("http_proxy").env_remove("HTTP_PROXY").env_remove("ALL_PROXY");
-        command.args(["run", "--deadline", "120s", "--name", "support", "--json"]).arg(json);
+        command.args(["run", "--via", via, "--deadline", "120s", "--name", "support", "--json"]).arg(json);
         command.args([self.docs.dep("retrieval/docs"), self.model.dep("llm/openai"), self.tool.dep("http/orders")]);
         command.args(["--", "sh", "-c", &script]);
         command
@@ -57,9 +57,13 @@ struct Ended {
 
 /// Runs it with these variables.
 fn ended(variables: &[(&str, &str)]) -> Ended {
+    ended_via("observer", variables)
+}
+
+fn ended_via(via: &str, variables: &[(&str, &str)]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("report.json");
-    let output = Peers::start().command(&json).envs(variables.iter().copied()).output().unwrap();
+    let output = Peers::start().command(via, &json).envs(variables.iter().copied()).output().unwrap();
     let report = std::fs::read_to_string(&json).unwrap_or_else(|error| panic!("no report ({error}): {output:?}"));
     Ended { output, report: serde_json::from_str(&report).unwrap() }
 }
@@ -85,6 +89,46 @@ fn real_receivers_get_what_the_report_says_over_both_transports() {
             let seen = of_run(spans(&requests));
             let root = agree(&report, &seen);
             checked(root, &seen, &receiver, &output);
+        }
+    }
+}
+
+#[test]
+fn what_the_gateway_saw_leaves_like_what_the_observer_saw_and_two_records_of_a_call_as_one_branch() {
+    for receiver in Receiver::all() {
+        for (protocol, via) in BOTH.into_iter().zip(["gateway", "both"]) {
+            let endpoint = receiver.endpoint(protocol);
+            let variables = [
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", named(protocol)),
+                ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+            ];
+            let Ended { output, report } = ended_via(via, &variables);
+            let trace = report["runs"][0]["trace_id"].clone();
+            let of_run = |all: Vec<Seen>| all.into_iter().filter(|span| span.value["traceId"] == trace).collect::<Vec<_>>();
+            let requests = receiver.requests("traces", |requests| !of_run(spans(requests)).is_empty());
+            let seen = of_run(spans(&requests));
+            let root = agree(&report, &seen);
+            if via == "gateway" {
+                checked(root, &seen, &receiver, &output);
+                continue;
+            }
+            // Each call as the program saw it, and below it as the gateway did.
+            for name in ["retrieval docs", "chat gpt-test", "GET /order"] {
+                let of_origin = |origin: &str| {
+                    let of = |span: &&Seen| {
+                        span.name() == name && span.attributes().get("hopwatch.origin").is_some_and(|o| o == origin)
+                    };
+                    seen.iter().filter(of).collect::<Vec<_>>()
+                };
+                let (outer, inner) = (of_origin("observer"), of_origin("gateway"));
+                assert_eq!((outer.len(), inner.len()), (1, 1), "{name}: {seen:#?}");
+                assert_eq!((outer[0].parent(), inner[0].parent()), (root.id(), outer[0].id()));
+                assert!(
+                    outer[0].start() <= inner[0].start() && inner[0].end() <= outer[0].end() + 2_000_000,
+                    "{name}: {seen:#?}"
+                );
+            }
         }
     }
 }

@@ -157,17 +157,20 @@ pub(crate) fn agree<'a>(report: &Value, spans: &'a [Seen]) -> &'a Seen {
         span.is("process.pid", hop["client"]["pid"].clone());
         known += 1;
         let attempts = list(&hop["attempts"]);
+        span.further_tries(attempts);
         let tries: Vec<&Seen> = spans.iter().filter(|child| child.parent() == span.id() && child.kind_is_try()).collect();
         if attempts.len() == 1 {
             let reused = attempts[0]["connection"].as_str().map(|state| state == "reused");
             span.is("hopwatch.connection.reused", reused.map_or(Value::Null, Value::from));
             assert!(tries.is_empty(), "{tries:?}");
+            span.set_up(hop);
             continue;
         }
         assert_eq!(tries.len(), attempts.len(), "{hop:#}");
         for (seen, attempt) in tries.iter().zip(attempts) {
             seen.kind(3).times(root, attempt);
             seen.phases(attempt);
+            seen.set_up(attempt);
             seen.is("hopwatch.attempt", attempt["number"].clone()).is("hopwatch.outcome", attempt["outcome"].clone());
             seen.is("http.response.status_code", attempt["status"].clone());
             known += 1;
@@ -178,7 +181,53 @@ pub(crate) fn agree<'a>(report: &Value, spans: &'a [Seen]) -> &'a Seen {
     root
 }
 
+/// Steps of setting up a connection.
+const SET_UP: [&str; 4] = ["dns", "connect", "proxy", "tls"];
+
 impl Seen {
+    /// Its events of this kind: name, time and attributes.
+    fn events(&self, of: impl Fn(&str) -> bool) -> Vec<(String, i64, BTreeMap<String, Value>)> {
+        let told = list(&self.value["events"]).iter();
+        let told = told.map(|event| {
+            (event["name"].as_str().unwrap().to_owned(), integer(&event["timeUnixNano"]), attributes(&event["attributes"]))
+        });
+        told.filter(|(name, ..)| of(name)).collect()
+    }
+
+    /// An event for each try after the first: when it began, what became of it, and why it was needed.
+    #[track_caller]
+    fn further_tries(&self, attempts: &[Value]) {
+        let events = self.events(|name| name == "attempt");
+        assert_eq!(events.len(), attempts.len().saturating_sub(1), "{:#}", self.value);
+        for ((_, at, attributes), pair) in events.iter().zip(attempts.windows(2)) {
+            let [before, attempt] = pair else { unreachable!() };
+            let started = (at - self.start()) as f64 / 1e6;
+            let apart = attempt["started_ms"].as_f64().unwrap() - attempts[0]["started_ms"].as_f64().unwrap();
+            assert!((started - apart).abs() <= 0.002, "{started} ms: {attempt:#}");
+            assert_eq!(attributes["hopwatch.attempt"], attempt["number"].as_i64().unwrap());
+            assert_eq!(attributes.get("hopwatch.outcome"), Some(&attempt["outcome"]).filter(|outcome| !outcome.is_null()));
+            let reason = attributes["hopwatch.attempt.reason"].as_str().unwrap();
+            let status = before["status"].as_i64().filter(|status| *status >= 400).map(|status| status.to_string());
+            assert_eq!(Some(reason), status.as_deref().or(before["outcome"].as_str()));
+        }
+    }
+
+    /// An event for each step by which its connection was set up, at its end and with the report's time for it.
+    #[track_caller]
+    fn set_up(&self, reported: &Value) {
+        let events = self.events(|name| SET_UP.contains(&name));
+        let took = |phase: &str| reported["phases"][phase].as_f64().filter(|&ms| ms > 0.0);
+        let steps: Vec<&str> = SET_UP.into_iter().filter(|phase| took(phase).is_some()).collect();
+        assert_eq!(events.iter().map(|(name, ..)| &**name).collect::<Vec<_>>(), steps, "{reported:#} {:#}", self.value);
+        for (name, at, attributes) in &events {
+            let ms = took(name).unwrap();
+            assert_eq!(attributes[&format!("hopwatch.phase.{name}_ms")].as_f64(), Some(ms));
+            let ended = (at - self.start()) as f64 / 1e6;
+            assert!((ms - 0.001..=reported["duration_ms"].as_f64().unwrap() + 0.001).contains(&ended), "{ended}: {reported:#}");
+        }
+        assert!(events.is_sorted_by_key(|(_, at, _)| *at), "{events:?}");
+    }
+
     /// It is one of several tries: hops have no attempt number unless there was one try.
     fn kind_is_try(&self) -> bool {
         let attributes = self.attributes();

@@ -293,6 +293,8 @@ table! {
         kind: Option<Kind> = "", like "retrieval";
         /// The `host` that the upstream is sent: its own (`upstream`), or what the client wrote (`keep`).
         host: HostHeader = "upstream";
+        /// Whether the upstream is spoken to by HTTP/2 alone, over plain `http` by prior knowledge, as gRPC servers want it.
+        http2: bool = "false";
     }
 }
 

@@ -69,6 +69,8 @@ pub struct ShownRoute {
     pub kind: Option<Kind>,
     /// Which `host` the upstream is sent: `upstream`, `keep`.
     pub host: String,
+    /// The upstream is spoken to by HTTP/2 alone.
+    pub http2: bool,
     /// Where it is said; `built in`.
     pub source: String,
 }
@@ -115,6 +117,7 @@ pub fn show(settings: &Settings, built_in: impl IntoIterator<Item = ShownRoute>,
         dependency: route.dependency.text(),
         kind: settings.kind_of(&route.dependency),
         host: route.host.text(),
+        http2: *route.http2,
         source: route.prefix.source.shown(),
     });
     let tcp = settings.tcp_routes.iter().map(|route| ShownTcpRoute {
@@ -152,7 +155,8 @@ pub fn text(settings: &Settings, shown: &ShownConfig) -> String {
     });
     let routes = shown.routes.iter().map(|route| {
         let name = of_kind(route.kind, &route.dependency);
-        ["route".to_owned(), name, format!("{} -> {}", route.prefix, route.upstream), route.source.clone()]
+        let how = if route.http2 { " (HTTP/2)" } else { "" };
+        ["route".to_owned(), name, format!("{} -> {}{how}", route.prefix, route.upstream), route.source.clone()]
     });
     let tcp = shown.tcp.iter().map(|route| {
         let name = of_kind(route.kind, &route.dependency);

@@ -546,6 +546,20 @@ fn the_settings_in_force_are_shown_with_their_sources() {
     assert!(validator.is_valid(&serde_json::to_value(&shown).unwrap()));
 }
 
+#[test]
+fn a_route_speaks_http2_where_it_is_told_so() {
+    let told = |line: &str| {
+        let text = format!(
+            "[[route]]\nprefix = \"/rpc\"\nupstream = \"http://rpc:50051\"\ndependency = \"rpc\"\nkind = \"tool\"\n{line}\n"
+        );
+        let settings = parse(&text).unwrap();
+        let shown = show(&settings, [], 0);
+        let line = super::text(&settings, &shown).lines().last().unwrap().to_owned();
+        (shown.routes[0].http2, line.contains("/rpc -> http://rpc:50051 (HTTP/2)"))
+    };
+    assert_eq!((told(""), told("http2 = false"), told("http2 = true")), ((false, false), (false, false), (true, true)));
+}
+
 fn shown_route() -> ShownRoute {
     ShownRoute {
         prefix: "/openai".into(),
@@ -553,6 +567,7 @@ fn shown_route() -> ShownRoute {
         dependency: "openai".into(),
         kind: Some(Kind::Llm),
         host: "upstream".into(),
+        http2: false,
         source: String::new(),
     }
 }

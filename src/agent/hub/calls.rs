@@ -79,3 +79,6 @@ fn is_worth_telling(span: &Span, store: &Store) -> bool {
         || took >= FAR_BEYOND_MIN && store.history().usual(span).is_some_and(|usual| took >= usual.saturating_mul(FAR_BEYOND));
     failed || far()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,17 @@
 //! Where everything that was seen comes together: the sources' hops, the runs that ended, and what is made of them for operators.
 //!
-//! A [`Hub`] asks its own sources for news whenever somebody looks, and every 100 ms; runs of other processes are handed to it
+//! A [`Hub`] asks its own source for news whenever somebody looks, and every 100 ms; runs of other processes are handed to it
 //! ([`super::handoff`]). It counts for Prometheus, exports to a collector, remembers what is normal, and keeps the last runs with their
 //! verdicts. One lock, held for the time that this takes; the data path never waits for it.
 
 mod calls;
+mod sources;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(in crate::agent) mod tests;
+mod weight;
+
+pub use sources::Unheard;
 
 use crate::attribution::{Judgement, findings, judge_with};
 use crate::export::metrics::{Metrics, OpenCalls, Target};
@@ -15,42 +19,35 @@ use crate::export::otlp::Exporter;
 use crate::export::prometheus::Prometheus;
 use crate::export::report::{self, OpenReport, Report};
 use crate::model::clock::{Anchor, nanos};
-use crate::model::{ConnectionFact, Live, Losses, Name, Nanos, Run, Span};
+use crate::model::{ConnectionFact, Live, Losses, Name, Nanos, Run, Span, redact};
 use calls::Calls;
-use std::collections::BTreeMap;
+use sources::{News, Sources};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::Store;
 
-/// How long a source that tells nothing any more is taken to be there.
-const SILENT: Nanos = 30_000_000_000;
-/// Most sources at once.
-const SOURCES: usize = 10_000;
+/// How long a run that tells nothing any more is taken to be there: it tells every second.
+pub const SILENCE: Duration = Duration::from_secs(30);
+/// Most runs that are gone of which the report says so.
+const GONE_TOLD: usize = 10;
 
-/// Which source tells: the hub's own, or a run of another process by its id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SourceId {
-    /// One of the hub's own.
-    Own,
-    /// A run that hands its records over.
-    Run(String),
-}
-
-/// Asks one of the hub's own sources what goes on.
+/// Asks the hub's own source what goes on.
 pub type Ask = Box<dyn Fn() -> Live + Send + Sync>;
-/// Asks one of the hub's own sources for the connections of clients that it remembers.
+/// Asks the hub's own source for the connections of clients that it remembers.
 pub type AskConnections = Box<dyn Fn() -> Vec<ConnectionFact> + Send + Sync>;
 
 /// What a hub is told once.
 pub struct HubOptions {
-    /// The clock that its own sources tell by.
+    /// The clock that its own source tells by.
     pub anchor: Anchor,
     /// `source` of its report: `agent`, `run`.
     pub source: &'static str,
-    /// Its own sources.
-    pub sources: Vec<Ask>,
-    /// Connections of clients, as far as its own sources see them.
+    /// Its own source.
+    pub ask: Ask,
+    /// What that tells is of no run that will be told.
+    pub loose: bool,
+    /// Connections of clients, as far as its own source sees them.
     pub connections: Option<AskConnections>,
     /// Where spans go.
     pub exporter: Option<Exporter>,
@@ -58,12 +55,33 @@ pub struct HubOptions {
     pub keep_runs: usize,
     /// How long a run is kept.
     pub keep_for: Duration,
+    /// How long a run of another process may say nothing until it is taken to be gone.
+    pub silence: Duration,
 }
 
 impl fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubOptions").field("source", &self.source).finish_non_exhaustive()
     }
+}
+
+/// What a run of another process hands over.
+#[derive(Debug)]
+pub struct Handed {
+    /// What the run is called.
+    pub name: Name,
+    /// How many hops that ended it has told before these.
+    pub before: u64,
+    /// These, which ended since.
+    pub ended: Vec<Span>,
+    /// Hops that are open.
+    pub open: Vec<Span>,
+    /// What it counted so far.
+    pub losses: Losses,
+    /// The run as a whole, once it ended.
+    pub whole: Option<Run>,
+    /// Its spans went to a collector already.
+    pub exported: bool,
 }
 
 /// Why there is no hub.
@@ -75,7 +93,10 @@ pub struct HubError(#[from] metrics_exporter_prometheus::BuildError);
 pub struct Hub {
     anchor: Anchor,
     source: &'static str,
-    sources: Vec<Ask>,
+    ask: Ask,
+    loose: bool,
+    /// Held while its own source is asked, so that an older answer never comes after a newer one.
+    asking: Mutex<()>,
     connections: Option<AskConnections>,
     exporter: Option<Exporter>,
     prometheus: Prometheus,
@@ -87,20 +108,9 @@ struct State {
     metrics: Metrics,
     store: Store,
     calls: Calls,
-    told: BTreeMap<SourceId, Told>,
-    /// What sources had counted that are gone.
-    past: Losses,
+    sources: Sources,
     /// Hops that ended since they were last taken, where somebody takes them.
     fresh: Option<Vec<Span>>,
-}
-
-/// What a source told last.
-#[derive(Debug, Default)]
-struct Told {
-    run: Option<Name>,
-    open: Vec<Span>,
-    losses: Losses,
-    at: Nanos,
 }
 
 impl fmt::Debug for Hub {
@@ -115,7 +125,7 @@ impl Hub {
     /// # Errors
     /// Metrics cannot be made, which a test of their names excludes.
     pub fn new(options: HubOptions) -> Result<Self, HubError> {
-        let HubOptions { anchor, source, sources, connections, exporter, keep_runs, keep_for } = options;
+        let HubOptions { anchor, source, ask, loose, connections, exporter, keep_runs, keep_for, silence } = options;
         let prometheus = Prometheus::new()?;
         let mut recorders = vec![prometheus.recorder()];
         recorders.extend(exporter.as_ref().and_then(Exporter::recorder).map(|recorder| Arc::new(recorder) as _));
@@ -125,76 +135,79 @@ impl Hub {
             metrics,
             store: Store::new(keep_runs, nanos(keep_for)),
             calls: Calls::default(),
-            told: BTreeMap::new(),
-            past: Losses::default(),
+            sources: Sources::new(nanos(silence)),
             fresh: None,
         };
-        Ok(Self { anchor, source, sources, connections, exporter, prometheus, state: Mutex::new(state) })
+        let (asking, state) = (Mutex::default(), Mutex::new(state));
+        Ok(Self { anchor, source, ask, loose, asking, connections, exporter, prometheus, state })
     }
 
-    /// Now, by the clock of its own sources.
+    /// Now, by the clock of its own source.
     #[must_use]
     pub fn now(&self) -> Nanos {
         self.anchor.now()
     }
 
-    /// Asks its own sources what goes on. To be called every 100 ms or so, and by whoever looks.
+    /// Asks its own source what goes on. To be called every 100 ms or so, and by whoever looks.
     pub fn look(&self) {
-        for ask in &self.sources {
-            let live = ask();
-            self.tell(&SourceId::Own, None, live, true);
-        }
-        let mut state = self.state();
+        let _alone = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Live { ended, open, losses, .. } = (self.ask)();
         let now = self.now();
-        state.forget_silent(now);
+        let mut state = self.state();
+        for span in ended {
+            state.count(&span);
+            if self.loose {
+                self.call_of_no_run(&mut state, span, &losses, now);
+            } else {
+                state.store.learn(&span);
+            }
+        }
+        state.sources.tell(open, losses);
+        state.sources.forget_silent(now);
+        state.store.forget_old(now);
         state.set_gauges(self.exporter.as_ref(), now);
         self.prometheus.upkeep();
     }
 
-    /// A source tells what goes on. `loose`: what ended belongs to no run that will be told.
-    pub fn tell(&self, source: &SourceId, run: Option<&Name>, live: Live, loose: bool) {
-        let mut state = self.state();
-        let state = &mut *state;
-        for span in live.ended {
-            state.metrics.hop(&span);
-            state.store.count(&span);
-            if let Some(fresh) = &mut state.fresh {
-                fresh.push(span.clone());
-            }
-            if loose {
-                if let Some(exporter) = &self.exporter {
-                    exporter.hop(&span, span.call.as_ref().and_then(|call| call.trace_id));
-                }
-                if let Some(run) = state.calls.told(&span, &state.store) {
-                    let judgement = judge_with(&run, &live.losses, state.store.history());
-                    state.metrics.verdict(&run.name, &judgement);
-                    state.store.keep(run, judgement, live.now);
-                }
-            }
-            state.store.learn(&span);
-            if loose {
-                state.calls.keep(span);
-            }
+    /// A call of no run ended.
+    fn call_of_no_run(&self, state: &mut State, span: Span, losses: &Losses, now: Nanos) {
+        if let Some(exporter) = &self.exporter {
+            exporter.hop(&span, span.call.as_ref().and_then(|call| call.trace_id));
         }
-        if state.told.len() < SOURCES || state.told.contains_key(source) {
-            let told = Told { run: run.cloned(), open: live.open, losses: live.losses, at: self.now() };
-            state.told.insert(source.clone(), told);
+        if let Some(run) = state.calls.told(&span, &state.store) {
+            let judgement = judge_with(&run, losses, state.store.history());
+            state.metrics.verdict(&run.name, &judgement);
+            state.store.keep(run, judgement, now);
         }
+        state.store.learn(&span);
+        state.calls.keep(span);
     }
 
-    /// A run ended whose hops were told before, or are told with it. `exported`: its spans went to a collector already.
-    pub fn ended(&self, source: &SourceId, run: Run, losses: &Losses, exported: bool) {
+    /// A run of another process tells what goes on, and at its end of itself as a whole. What it told before is not counted again.
+    ///
+    /// # Errors
+    /// It told its end before, or there are too many runs.
+    pub fn hand_over(&self, id: &str, handed: Handed) -> Result<(), Unheard> {
+        let Handed { name, before, ended, open, losses, whole, exported } = handed;
+        let now = self.now();
         let mut state = self.state();
         let state = &mut *state;
-        let judgement = judge_with(&run, losses, state.store.history());
-        state.metrics.run(&run, &judgement);
-        if let Some(exporter) = self.exporter.as_ref().filter(|_| !exported) {
-            exporter.run(&run, Some(&judgement));
+        let whole = whole.map(|run| (run, losses.clone()));
+        let known = state.sources.hear(id, News { name, before, ended: ended.len(), open, losses }, now)?;
+        for span in &ended[known..] {
+            state.count(span);
+            state.store.learn(span);
         }
-        state.told.remove(source);
-        state.past.add(Losses { open: 0, ..losses.clone() });
-        state.past.started -= losses.open;
-        state.store.keep(run, judgement, self.now());
+        if let Some((run, losses)) = whole {
+            let judgement = judge_with(&run, &losses, state.store.history());
+            state.metrics.run(&run, &judgement);
+            if let Some(exporter) = self.exporter.as_ref().filter(|_| !exported) {
+                exporter.run(&run, Some(&judgement));
+            }
+            state.sources.over(id);
+            state.store.keep(run, judgement, now);
+        }
+        Ok(())
     }
 
     /// Keeps so many runs from here on, for so long.
@@ -212,7 +225,7 @@ impl Hub {
     pub fn take_fresh(&self) -> (Vec<Span>, Vec<Span>) {
         let mut state = self.state();
         let ended = state.fresh.as_mut().map(std::mem::take).unwrap_or_default();
-        (ended, state.told.values().flat_map(|told| told.open.iter().cloned()).collect())
+        (ended, state.sources.open().map(|(_, span)| span.clone()).collect())
     }
 
     /// The metrics as Prometheus scrapes them.
@@ -228,15 +241,14 @@ impl Hub {
         self.look();
         let connections = self.connections.as_ref().map(|ask| ask()).unwrap_or_default();
         let now = self.now();
-        let mut state = self.state();
-        state.store.forget_old(now);
-        let losses = state.losses();
+        let state = self.state();
+        let losses = state.sources.losses();
         let kept: Vec<(&Run, &Judgement)> = state.store.runs().chain(making).collect();
         // Connections of no run are looked at as those of one.
         let rest = Run { start: now, seen_until: now, connections, spans: state.calls.recent(), ..Run::default() };
         let runs: Vec<&Run> = kept.iter().map(|(run, _)| *run).chain([&rest]).collect();
         let found = findings(&runs);
-        report::report_with(self.source, now, &kept, &found, state.store.dependencies(), &losses, Vec::new())
+        report::report_with(self.source, now, &kept, &found, state.store.dependencies(), &losses, state.notes())
     }
 
     /// The calls that are open.
@@ -244,15 +256,14 @@ impl Hub {
     pub fn open(&self) -> OpenReport {
         self.look();
         let state = self.state();
-        let spans: Vec<(Option<Name>, Span)> =
-            state.told.values().flat_map(|told| told.open.iter().map(|span| (told.run.clone(), span.clone()))).collect();
+        let spans: Vec<(Option<Name>, Span)> = state.sources.open().map(|(run, span)| (run.cloned(), span.clone())).collect();
         report::open(self.now(), &spans, |span| state.store.history().usual(span))
     }
 
     /// What was counted in all, at this moment.
     #[must_use]
     pub fn losses(&self) -> Losses {
-        self.state().losses()
+        self.state().sources.losses()
     }
 
     /// Ends the export: sends what is left, at most for so long.
@@ -269,33 +280,26 @@ impl Hub {
 }
 
 impl State {
-    fn losses(&self) -> Losses {
-        let mut losses = self.past.clone();
-        self.told.values().for_each(|told| losses.add(told.losses.clone()));
-        losses
-    }
-
-    /// Runs of other processes that are gone without a word: what they had open was lost with them.
-    fn forget_silent(&mut self, now: Nanos) {
-        let silent = |(source, told): (&SourceId, &Told)| {
-            (*source != SourceId::Own && now.saturating_sub(told.at) >= SILENT).then(|| source.clone())
-        };
-        let gone: Vec<SourceId> = self.told.iter().filter_map(silent).collect();
-        for source in gone {
-            let Some(told) = self.told.remove(&source) else { continue };
-            let open = told.losses.open;
-            self.past.add(Losses { open: 0, ..told.losses });
-            if open > 0 {
-                *self.past.dropped.entry("run_gone".into()).or_default() += open;
-            }
+    /// Counts a hop that ended.
+    fn count(&mut self, span: &Span) {
+        self.metrics.hop(span);
+        self.store.count(span);
+        if let Some(fresh) = &mut self.fresh {
+            fresh.push(span.clone());
         }
     }
 
+    /// What the report says beside its numbers.
+    fn notes(&self) -> Vec<String> {
+        let gone = self.sources.gone().collect::<Vec<_>>();
+        let told = gone.iter().rev().take(GONE_TOLD);
+        told.map(|name| format!("{} told nothing any more before its end: it has no verdict", redact::name(name))).collect()
+    }
+
     fn set_gauges(&mut self, exporter: Option<&Exporter>, now: Nanos) {
-        let open = OpenCalls::of(self.told.values().flat_map(|told| &told.open), now);
+        let open = OpenCalls::of(self.sources.open().map(|(_, span)| span), now);
         self.metrics.open(&open);
-        let losses = self.losses();
-        self.metrics.losses(&losses);
+        self.metrics.losses(&self.sources.losses());
         if let Some(exporter) = exporter {
             let counts = exporter.counts();
             let outcomes = [("exported", counts.exported)].into_iter().chain(counts.dropped.by_reason());

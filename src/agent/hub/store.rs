@@ -1,8 +1,9 @@
 //! What is remembered: the last runs with their verdicts, every dependency added up, and what is normal.
 
+use super::weight::{ROOM, weight_of_run};
 use crate::attribution::{History, Judgement};
 use crate::export::report::{DependencyReport, DependencyStats};
-use crate::model::{Kind, Name, Nanos, Run, Span};
+use crate::model::{Call, Kind, Name, Nanos, Run, Span};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Most dependencies that are told apart.
@@ -16,34 +17,37 @@ pub(super) struct Store {
     keep: usize,
     keep_for: Nanos,
     runs: VecDeque<Kept>,
+    /// Bytes that they take.
+    held: usize,
     dependencies: BTreeMap<(Kind, Name), DependencyStats>,
     history: History,
 }
 
-/// A run, and when it was kept.
+/// A run, when it was kept, and the bytes that it takes.
 #[derive(Debug)]
 struct Kept {
     at: Nanos,
+    weight: usize,
     run: Run,
     judgement: Judgement,
 }
 
 impl Store {
     pub(super) fn new(keep: usize, keep_for: Nanos) -> Self {
-        Self { keep, keep_for, runs: VecDeque::new(), dependencies: BTreeMap::new(), history: History::default() }
+        let (runs, dependencies, history) = (VecDeque::new(), BTreeMap::new(), History::default());
+        Self { keep, keep_for, runs, held: 0, dependencies, history }
     }
 
     /// Keeps so many runs from here on, for so long.
     pub(super) fn limit(&mut self, keep: usize, keep_for: Nanos) {
         (self.keep, self.keep_for) = (keep, keep_for);
-        self.runs.drain(..self.runs.len().saturating_sub(keep));
+        self.forget_more();
     }
 
     /// Counts a hop that ended.
     pub(super) fn count(&mut self, span: &Span) {
-        let (Some(call), Some(dependency)) = (span.call.as_deref().filter(|call| !call.relayed), &span.dependency) else {
-            return;
-        };
+        let counts = |call: &&Call| !span.is_open() && !call.relayed;
+        let (Some(call), Some(dependency)) = (span.call.as_deref().filter(counts), &span.dependency) else { return };
         let key = (span.kind.unwrap_or(Kind::Http), dependency.clone());
         let full = self.dependencies.len() >= DEPENDENCIES && !self.dependencies.contains_key(&key);
         let key = if full { (key.0, OTHER.into()) } else { key };
@@ -55,19 +59,29 @@ impl Store {
         self.history.learn_span(span);
     }
 
-    /// Keeps a run that was judged.
+    /// Keeps a run that was judged. The oldest ones go where there are too many, or they take too much; the last one always stays.
     pub(super) fn keep(&mut self, run: Run, judgement: Judgement, at: Nanos) {
-        if self.runs.len() >= self.keep {
-            self.runs.pop_front();
-        }
-        self.runs.push_back(Kept { at, run, judgement });
+        let weight = weight_of_run(&run);
+        self.held += weight;
+        self.runs.push_back(Kept { at, weight, run, judgement });
+        self.forget_more();
     }
 
     /// Forgets runs that were kept for long enough.
     pub(super) fn forget_old(&mut self, now: Nanos) {
         while self.runs.front().is_some_and(|kept| now.saturating_sub(kept.at) >= self.keep_for) {
-            self.runs.pop_front();
+            self.forget_first();
         }
+    }
+
+    fn forget_more(&mut self) {
+        while self.runs.len() > self.keep || (self.held > ROOM && self.runs.len() > 1) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        self.held -= self.runs.pop_front().map_or(0, |kept| kept.weight);
     }
 
     /// The runs kept, the oldest first.
@@ -85,3 +99,6 @@ impl Store {
         &self.history
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,7 @@ fn churn_of(run: &Run) -> Vec<(&str, Churn<'_>)> {
         calls.retain(|span| !span.is_open());
         calls.sort_by_key(|span| span.end);
         churn.runs = 1;
-        churn.calls = connections.iter().map(|connection| connection.calls).sum();
+        churn.calls = connections.iter().fold(0, |sum: u64, connection| sum.saturating_add(connection.calls));
         churn.connections = connections.len() as u64;
         churn.count(&connections, &calls);
         let mut contexts = run.contexts.iter().filter(|context| context.pid == pid);
@@ -125,7 +125,7 @@ impl<'a> Churn<'a> {
 
     fn add(&mut self, other: &Self) {
         self.runs += u64::from(other.replaced > 0) * other.runs;
-        self.calls += other.calls;
+        self.calls = self.calls.saturating_add(other.calls);
         self.connections += other.connections;
         self.replaced += other.replaced;
         self.in_a_row = self.in_a_row.max(other.in_a_row);

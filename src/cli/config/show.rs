@@ -2,6 +2,7 @@
 
 use super::options::{ConfigOptions, settings};
 use crate::agent::config::{self, help};
+use crate::agent::providers::ProviderRoutes;
 use crate::cli::{Failure, print, status};
 use crate::model::clock::Anchor;
 use clap::Args;
@@ -14,7 +15,8 @@ Examples:
 
 /// Show the settings in force and where each is from
 ///
-/// Every key with its value and its source: the default, a line of the file, a variable, or an option. Credentials are masked.
+/// Every key with its value and its source: the default, a line of the file, a variable, or an option; and every route, those
+/// to known providers among them. Credentials are masked.
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXAMPLES}\n\n`--help` tells what every key does."))]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{}", help().trim_end()))]
@@ -38,8 +40,9 @@ pub(super) fn show(args: &ShowArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let settings = settings(&args.options.sources())?;
+    let providers = ProviderRoutes::of(|name| std::env::var(name).ok());
     // Of the monotonic clock nothing is converted here.
-    let shown = config::show(&settings, [], Anchor::new(0).now());
+    let shown = config::show(&settings, providers.shown(&settings), Anchor::new(0).now());
     print(&if args.json { pretty(&shown)? } else { config::text(&settings, &shown) })?;
     Ok(0)
 }

@@ -1,13 +1,13 @@
 //! What others learn while the command runs: who asks at the admin address (`--metrics`), and an agent that the run is handed to (`--agent`).
 
 use super::options::Plan;
-use super::source::Source;
+use super::source::{Source, View};
 use crate::agent::address;
 use crate::agent::admin::{Admin, AdminServer};
 use crate::agent::assemble::{RunFacts, process_run};
 use crate::agent::config::RunAgent;
-use crate::agent::handoff::{Handoff, Receiver};
-use crate::agent::hub::{Hub, HubOptions};
+use crate::agent::handoff::{HOPS_MAX, Handoff, Receiver};
+use crate::agent::hub::{self, Hub, HubOptions};
 use crate::attribution::judge;
 use crate::cli::{Failure, status, tell};
 use crate::model::clock::Anchor;
@@ -30,8 +30,8 @@ const DEFAULT_AGENT: &str = "127.0.0.1:9470";
 const NEWS: Duration = Duration::from_secs(1);
 /// Most hops that are remembered while the command runs; the report at its end has them all.
 const HOPS: usize = 100_000;
-/// Most hops of a run that are handed over at its end.
-const HANDED: usize = 20_000;
+/// Most hops that are told at once.
+const AT_ONCE: usize = 5_000;
 
 /// Those who look on while the command runs.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub(super) struct Onlookers {
 #[derive(Debug)]
 struct SoFar {
     hub: Arc<Hub>,
+    view: View,
     facts: RunFacts,
     seen: Mutex<Seen>,
 }
@@ -71,21 +72,24 @@ impl Onlookers {
         let receiver = plan.agent.and_then(|agent| receiver(agent, source.run_id()));
         let mut live = Self { admin: None, news: None };
         let Some(view) = source.view().filter(|_| plan.metrics.is_some() || receiver.is_some()) else { return Ok(live) };
+        let asked = view.clone();
         let hub = Hub::new(HubOptions {
             anchor,
             source: plan.source,
-            sources: vec![Box::new(move || view.look())],
+            ask: Box::new(move || asked.look()),
+            loose: false,
             connections: None,
             exporter: None,
             keep_runs: 1,
             keep_for: Duration::MAX,
+            silence: hub::SILENCE,
         });
         let hub = Arc::new(hub.map_err(|error| Failure::of(status::FAILED, &error))?);
         hub.keep_fresh();
         let deadline = plan.deadline.map(crate::model::clock::nanos);
         let (name, start) = (plan.name.as_str().into(), anchor.now());
         let facts = RunFacts { name, start, end: None, seen_until: start, deadline, exit: None };
-        let so_far = Arc::new(SoFar { hub, facts, seen: Mutex::default() });
+        let so_far = Arc::new(SoFar { hub, view, facts, seen: Mutex::default() });
         if let Some(address) = plan.metrics {
             live.admin = Some(serve(address, &so_far)?);
         }
@@ -153,7 +157,7 @@ impl SoFar {
     fn look(&self) -> MutexGuard<'_, Seen> {
         self.hub.look();
         let (mut ended, open) = self.hub.take_fresh();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         ended.truncate(HOPS.saturating_sub(seen.ended.len()));
         seen.ended.append(&mut ended);
         seen.open = open;
@@ -166,20 +170,56 @@ impl SoFar {
             let seen = self.look();
             seen.ended.iter().chain(&seen.open).cloned().collect()
         };
-        let observed = Observed { spans, ..Observed::default() };
+        let observed = Observed { spans: self.view.stitched(spans), ..Observed::default() };
         process_run(observed, RunFacts { seen_until: self.hub.now(), ..self.facts.clone() })
     }
 
     /// Tells an agent what is new to it. What it does not take now is told later.
     fn tell(&self, receiver: &Receiver) {
         let seen = self.look();
-        let (ended, open, told) = (seen.ended[seen.told..].to_vec(), seen.open.clone(), seen.ended.len());
+        let last = seen.ended.len().min(seen.told + AT_ONCE);
+        let (before, ended, open) = (seen.told, seen.ended[seen.told..last].to_vec(), seen.open.clone());
         drop(seen);
-        let news =
-            Handoff { ended, open, losses: self.hub.losses(), now: self.hub.now(), ..Handoff::new(self.facts.name.clone()) };
-        if receiver.tell(&news).is_ok() {
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).told = told;
+        let news = self.news(before, ended);
+        if receiver.tell(&Handoff { open, losses: self.hub.losses(), ..news }).is_ok() {
+            self.seen().told = last;
         }
+    }
+
+    /// Tells an agent the rest, and the run as a whole.
+    fn tell_end(&self, receiver: &Receiver, run: &Run, losses: &Losses, exported: bool) -> io::Result<()> {
+        let (mut before, mut rest) = {
+            let seen = self.seen();
+            let known: FxHashSet<_> = seen.ended.iter().map(|span| span.id).collect();
+            let is_new = |span: &&Span| span.is_hop() && !span.is_open() && !known.contains(&span.id);
+            // First what it may have taken without a word that reached here.
+            let untold = seen.ended[seen.told..].iter();
+            (seen.told, untold.chain(run.spans.iter().filter(is_new)).cloned().collect::<Vec<_>>())
+        };
+        while rest.len() > AT_ONCE {
+            let ended: Vec<Span> = rest.drain(..AT_ONCE).collect();
+            let told = ended.len();
+            receiver.tell(&Handoff { losses: losses.clone(), ..self.news(before, ended) })?;
+            before += told;
+        }
+        let mut whole = run.clone();
+        if whole.spans.len() > HOPS_MAX {
+            // The root and the last of many: what a run is judged by is mostly near its end.
+            let from = whole.spans.len() - HOPS_MAX;
+            whole.spans.drain(1..=from);
+        }
+        whole.connections.truncate(HOPS_MAX);
+        whole.stalls.truncate(HOPS_MAX);
+        whole.contexts.truncate(HOPS_MAX);
+        receiver.tell(&Handoff { losses: losses.clone(), whole: Some(whole), exported, ..self.news(before, rest) })
+    }
+
+    fn news(&self, before: usize, ended: Vec<Span>) -> Handoff {
+        Handoff { before: before as u64, ended, ..Handoff::new(self.facts.name.clone()) }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,25 +239,7 @@ impl News {
         drop(self.stop);
         // Its panic is its own.
         drop(self.thread.join());
-        let seen = self.so_far.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let told: FxHashSet<_> = seen.ended[..seen.told].iter().map(|span| span.id).collect();
-        let is_new = |span: &&Span| span.is_hop() && !span.is_open() && !told.contains(&span.id);
-        let ended = run.spans.iter().filter(is_new).cloned().collect();
-        let mut whole = run.clone();
-        // The root and the last of many: what a run is judged by is mostly near its end.
-        if whole.spans.len() > HANDED {
-            let from = whole.spans.len() - HANDED;
-            whole.spans.drain(1..=from);
-        }
-        let news = Handoff {
-            ended,
-            losses: losses.clone(),
-            now: self.so_far.hub.now(),
-            whole: Some(whole),
-            exported,
-            ..Handoff::new(self.so_far.facts.name.clone())
-        };
-        if let Err(error) = self.receiver.tell(&news) {
+        if let Err(error) = self.so_far.tell_end(&self.receiver, run, losses, exported) {
             tell(&format!("hopwatch: the run was not handed over to the agent at {}: {error}\n", self.receiver.address()));
         }
     }

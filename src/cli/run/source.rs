@@ -3,13 +3,14 @@
 use super::message;
 use super::options::{Plan, Via};
 use super::relay::Relay;
-use crate::agent::stitch::stitch;
+use crate::agent::stitch::{mark_relayed, stitch, stitched};
 use crate::cli::{Failure, status, tell};
 use crate::gateway::GatewayView;
 use crate::model::clock::Anchor;
 use crate::model::{Live, Nanos, Span};
 use crate::observe::{self, Glimpse, Observed, Observer, Place, Sight};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(super) struct Source {
 pub(super) struct View {
     glimpse: Option<Glimpse>,
     gateway: Option<GatewayView>,
+    /// Where the gateway listens.
+    addresses: Vec<SocketAddr>,
 }
 
 impl Source {
@@ -88,14 +91,22 @@ impl Source {
     /// The hops that are open now.
     pub(super) fn open_now(&self) -> Vec<Span> {
         let observed = self.observing.iter().flat_map(|(_, observer)| observer.open_now());
-        observed.chain(self.relay.iter().flat_map(|relay| relay.view().look().open)).collect()
+        let carried = self.relay.iter().flat_map(|relay| relay.view().open());
+        let mut open: Vec<Span> = observed.chain(carried).collect();
+        mark_relayed(&mut open, &self.addresses());
+        open
     }
 
     /// A view of what goes on; `None` = nobody looks.
     pub(super) fn view(&self) -> Option<View> {
         let glimpse = self.observing.as_ref().map(|(_, observer)| observer.glimpse());
         let gateway = self.relay.as_ref().map(Relay::view);
-        (glimpse.is_some() || gateway.is_some()).then_some(View { glimpse, gateway })
+        (glimpse.is_some() || gateway.is_some()).then(|| View { glimpse, gateway, addresses: self.addresses() })
+    }
+
+    /// Where the gateway listens.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.relay.iter().flat_map(Relay::addresses).collect()
     }
 
     /// All that was seen; `None` = nobody looked.
@@ -105,11 +116,9 @@ impl Source {
             place.remove();
             observed
         });
+        let addresses = self.addresses();
         match self.relay.take() {
-            Some(relay) => {
-                let addresses: Vec<_> = relay.addresses().collect();
-                Some(stitch(observed.unwrap_or_default(), relay.finish(), &addresses))
-            }
+            Some(relay) => Some(stitch(observed.unwrap_or_default(), relay.finish(), &addresses)),
             None => observed,
         }
     }
@@ -120,6 +129,7 @@ impl View {
     pub(super) fn look(&self) -> Live {
         let mut live = self.glimpse.as_ref().map(Glimpse::look).unwrap_or_default();
         if let Some(gateway) = &self.gateway {
+            mark_relayed(live.ended.iter_mut().chain(&mut live.open), &self.addresses);
             let carried = gateway.look();
             live.ended.extend(carried.ended);
             live.open.extend(carried.open);
@@ -127,6 +137,11 @@ impl View {
             live.now = live.now.max(carried.now);
         }
         live
+    }
+
+    /// Joins what was seen so far.
+    pub(super) fn stitched(&self, spans: Vec<Span>) -> Vec<Span> {
+        stitched(spans, &self.addresses)
     }
 }
 

@@ -48,6 +48,9 @@ impl OpenCalls {
             let (Some(call), Some(dependency), true) = (&span.call, &span.dependency, span.is_open() && span.is_hop()) else {
                 continue;
             };
+            if call.relayed {
+                continue;
+            }
             let (kind, phase) = (span.kind.unwrap_or(Kind::Http), call.timeline.last_phase().unwrap_or(Phase::Wait));
             let place = *places.entry((kind, dependency, phase)).or_insert(found.len());
             if place == found.len() {

@@ -8,7 +8,7 @@ use crate::attribution::Judgement;
 use crate::model::clock::rfc3339;
 use crate::model::{
     Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Reason, Run, Span,
-    SpanId, Timeline, Verdict, millis, redact,
+    SpanId, Timeline, Value, Verdict, millis, redact,
 };
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ fn blame_report(row: &BlameRow) -> BlameReport {
         usual_ms: row.usual.map(millis),
         calls: row.calls,
         inferred: row.inferred,
-        detail: row.detail.clone(),
+        detail: row.detail.as_deref().map(redact::text),
     }
 }
 
@@ -97,8 +97,8 @@ fn verdict_report(verdict: &Verdict) -> VerdictReport {
         confidence: verdict.confidence,
         raised_at: verdict.raised_at.as_ref().map(raised_report),
         evidence: verdict.evidence.iter().map(evidence_report).collect(),
-        sentence: verdict.sentence.clone(),
-        remedy: verdict.remedy.clone(),
+        sentence: redact::text(&verdict.sentence),
+        remedy: verdict.remedy.as_deref().map(redact::text),
     }
 }
 
@@ -112,7 +112,11 @@ fn raised_report(raised: &RaisedAt) -> RaisedAtReport {
 }
 
 fn evidence_report(evidence: &Evidence) -> EvidenceReport {
-    EvidenceReport { name: evidence.name.to_owned(), value: evidence.value.clone(), unit: evidence.unit.map(str::to_owned) }
+    let value = match &evidence.value {
+        Value::Text(text) => Value::Text(redact::name(text)),
+        Value::Number(number) => Value::Number(*number),
+    };
+    EvidenceReport { name: evidence.name.to_owned(), value, unit: evidence.unit.map(str::to_owned) }
 }
 
 /// A finding as the report tells it.
@@ -124,8 +128,8 @@ pub(crate) fn finding_report(finding: &Finding) -> FindingReport {
         runs: finding.runs,
         confidence: finding.confidence,
         evidence: finding.evidence.iter().map(evidence_report).collect(),
-        sentence: finding.sentence.clone(),
-        remedy: finding.remedy.clone(),
+        sentence: redact::text(&finding.sentence),
+        remedy: redact::text(&finding.remedy),
     }
 }
 
@@ -251,7 +255,7 @@ fn phase_summary(calls: &[&Call], phase: Phase) -> Option<PhaseSummary> {
     times.last()?;
     Some(PhaseSummary {
         count: times.len() as u64,
-        sum_ms: millis(times.iter().sum()),
+        sum_ms: millis(times.iter().fold(0, |sum: Nanos, &time| sum.saturating_add(time))),
         p50_ms: millis(times[rank(50)]),
         p95_ms: millis(times[rank(95)]),
         p99_ms: millis(times[rank(99)]),

@@ -47,10 +47,11 @@ pub struct OpenHopReport {
     pub usual_ms: Option<f64>,
 }
 
-/// Tells the calls that are open at `now`, each with the name of its run.
+/// Tells the calls that are open at `now`, each with the name of its run. One that the record below tells of is left out.
 #[must_use]
 pub fn open(now: Nanos, spans: &[(Option<Name>, Span)], usual: impl Fn(&Span) -> Option<Nanos>) -> OpenReport {
     let mut open: Vec<&(Option<Name>, Span)> = spans.iter().filter(|(_, span)| span.is_open()).collect();
+    open.retain(|(_, span)| span.call.as_ref().is_some_and(|call| !call.relayed));
     open.sort_by_key(|(_, span)| span.start);
     let hops = open.into_iter().filter_map(|(run, span)| {
         let call = span.call.as_deref()?;

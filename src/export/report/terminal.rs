@@ -39,10 +39,12 @@ pub fn text(report: &Report, style: Style) -> String {
     out
 }
 
-/// What is open at `now`: the first question about a program that hangs. Ends in a line break.
+/// What is open at `now`: the first question about a program that hangs. What the record below tells of is left out. Ends in a line
+/// break.
 #[must_use]
 pub fn open_hops(name: &str, spans: &[Span], now: Nanos) -> String {
-    let mut open: Vec<&Span> = spans.iter().filter(|span| span.is_open() && span.call.is_some()).collect();
+    let is_told = |span: &&Span| span.is_open() && span.call.as_ref().is_some_and(|call| !call.relayed);
+    let mut open: Vec<&Span> = spans.iter().filter(is_told).collect();
     open.sort_by_key(|span| span.start);
     let mut out = String::new();
     if open.is_empty() {

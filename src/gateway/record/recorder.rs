@@ -163,14 +163,20 @@ impl Recorder {
         let now = self.anchor.now();
         assembly.take(&self.flow, now, false);
         let ended = assembly.hops.settled(&|hop: &Hop, awaited| awaited && hop.may_change(now, true));
-        let mut open: Vec<Span> = Vec::new();
-        let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
-        for exchange in exchanges {
-            let attempt = tries(&exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
-            open.extend(attempt.map(|attempt| assembly.hops.preview(attempt, None)));
-        }
+        let open = self.open_in(&assembly, now);
         let losses = self.losses_of(&assembly);
         Live { ended: ended.into_iter().map(|hop| hop.span).collect(), open, losses, now }
+    }
+
+    /// The hops that are open, with their phases up to now.
+    pub(crate) fn open(&self) -> Vec<Span> {
+        self.open_in(&self.assembly(), self.anchor.now())
+    }
+
+    fn open_in(&self, assembly: &Assembly, now: Nanos) -> Vec<Span> {
+        let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
+        let last = |exchange: &Arc<Exchange>| tries(exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
+        exchanges.iter().filter_map(last).map(|attempt| assembly.hops.preview(attempt, None)).collect()
     }
 
     /// Everything so far, at the end: hops, those still open, facts of connections, counts.

@@ -1,10 +1,12 @@
 //! From the model to OpenTelemetry's spans: names, kinds, attributes and status by its conventions, the rest under `hopwatch.*`.
 //!
 //! One call with one try is one span. Several tries are child spans (`http.request.resend_count` counts them), since the
-//! conventions let the span of the logical call cover its retries. Times are the record's own, to the nanosecond.
+//! conventions let the span of the logical call cover its retries, and events of it. How a try's connection was set up are events of the
+//! try's span. Times are the record's own, to the nanosecond.
 
 mod attributes;
 mod call;
+mod events;
 #[cfg(test)]
 mod tests;
 
@@ -44,8 +46,12 @@ pub(super) fn run(run: &Run, judgement: Option<&Judgement>) -> Vec<proto::Span> 
 pub(super) fn hop(span: &Span, trace: Option<TraceId>) -> Vec<proto::Span> {
     let mut spans = Vec::with_capacity(1);
     push(span, trace.unwrap_or_else(random_trace_id), span.end_or(span.start), &mut spans);
-    if trace.is_none() {
-        spans[0].parent_span_id.clear();
+    let sent = span.call.as_ref().and_then(|call| call.trace_id);
+    match trace {
+        None => spans[0].parent_span_id.clear(),
+        // Its caller sent it along.
+        Some(trace) if sent == Some(trace) => spans[0].flags |= proto::SpanFlags::ContextIsRemoteMask as u32,
+        Some(_) => {}
     }
     spans
 }
@@ -71,11 +77,19 @@ fn push(span: &Span, trace: TraceId, horizon: Nanos, out: &mut Vec<proto::Span>)
         start_time_unix_nano: span.start,
         end_time_unix_nano: span.end_or(horizon),
         attributes: attributes.into(),
+        events: call.map(events_of).unwrap_or_default(),
         status: Some(status(call.and_then(|call| call.outcome))),
         ..proto::Span::default()
     });
     if let Some(call) = call.filter(|call| call.attempts.len() > 1) {
         out.extend(call.attempts.iter().map(|attempt| try_of(span, call, attempt, trace)));
+    }
+}
+
+fn events_of(call: &Call) -> Vec<proto::span::Event> {
+    match &*call.attempts {
+        [_, _, ..] => events::further_tries(call),
+        _ => events::set_up(&call.timeline),
     }
 }
 
@@ -95,6 +109,7 @@ fn try_of(span: &Span, call: &Call, attempt: &Attempt, trace: TraceId) -> proto:
         start_time_unix_nano: attempt.timeline.start(),
         end_time_unix_nano: attempt.timeline.end(),
         attributes: attributes.into(),
+        events: events::set_up(&attempt.timeline),
         status: Some(status(attempt.outcome)),
         ..proto::Span::default()
     }
@@ -149,6 +164,6 @@ fn culprit(verdict: &Verdict, attributes: &mut Attributes) {
             Confidence::High => "high",
         }),
     );
-    attributes.text(names::VERDICT_SENTENCE, Some(verdict.sentence.clone()));
-    attributes.text(names::VERDICT_REMEDY, verdict.remedy.clone());
+    attributes.text(names::VERDICT_SENTENCE, Some(redact::text(&verdict.sentence)));
+    attributes.text(names::VERDICT_REMEDY, verdict.remedy.as_deref().map(redact::text));
 }

@@ -1,15 +1,28 @@
 use super::*;
 use crate::model::{Component, ConnectionState, Evidence, Exit, FailedBy, Origin, Phase, Timeline};
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use proto::span::SpanKind;
 
 const MS: Nanos = 1_000_000;
 
 fn attribute<'a>(span: &'a proto::Span, key: &str) -> Option<&'a Value> {
-    let mut found = span.attributes.iter().filter(|attribute| attribute.key == key);
+    value(&span.attributes, key)
+}
+
+fn value<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
+    let mut found = attributes.iter().filter(|attribute| attribute.key == key);
     let value = found.next()?.value.as_ref()?.value.as_ref();
-    assert!(found.next().is_none(), "{key} twice: {span:?}");
+    assert!(found.next().is_none(), "{key} twice: {attributes:?}");
     value
+}
+
+/// The events of a span: name, milliseconds from its start, and these attributes.
+fn events<'a>(span: &'a proto::Span, keys: &[&str]) -> Vec<(&'a str, Nanos, Vec<Option<Value>>)> {
+    let of = |event: &'a proto::span::Event| {
+        let values = keys.iter().map(|key| value(&event.attributes, key).cloned()).collect();
+        (&*event.name, (event.time_unix_nano - span.start_time_unix_nano) / MS, values)
+    };
+    span.events.iter().map(of).collect()
 }
 
 #[track_caller]
@@ -170,6 +183,61 @@ fn several_tries_are_child_spans() {
     is(second, "hopwatch.attempt", 2);
     is(first, "error.type", "503");
     is(whole, "hopwatch.attempts", 2);
+    let text = |text: &str| Some(Value::StringValue(text.to_owned()));
+    assert_eq!(
+        events(whole, &["hopwatch.attempt", "hopwatch.outcome", "hopwatch.attempt.reason"]),
+        [("attempt", 5, vec![Some(Value::IntValue(2)), text("ok"), text("503")])]
+    );
+    assert!(first.events.is_empty() && second.events.is_empty(), "nothing was set up");
+}
+
+#[test]
+fn setting_up_a_connection_is_told_step_by_step_on_the_span_of_its_try() {
+    let mut span = client(Kind::Http, "api", "GET /users");
+    let start = span.start;
+    let mut line = Timeline::new(start);
+    for (phase, until) in [
+        (Phase::Pool, 1),
+        (Phase::Dns, 4),
+        (Phase::Connect, 6),
+        (Phase::Proxy, 10),
+        // The handshake went on after something else.
+        (Phase::Tls, 13),
+        (Phase::Own, 14),
+        (Phase::Tls, 18),
+        (Phase::Send, 19),
+        (Phase::Wait, 30),
+    ] {
+        line.push(phase, start + until * MS);
+    }
+    call(&mut span).timeline = line.clone();
+    let keys = [Phase::Dns, Phase::Connect, Phase::Proxy, Phase::Tls].map(names::phase_ms);
+    let told = |which: usize, ms: f64| (0..4).map(|at| (at == which).then_some(Value::DoubleValue(ms))).collect::<Vec<_>>();
+    let expected =
+        [("dns", 4, told(0, 3.0)), ("connect", 6, told(1, 2.0)), ("proxy", 10, told(2, 4.0)), ("tls", 18, told(3, 7.0))];
+    assert_eq!(events(&one(&span), &keys), expected);
+    let known = call(&mut span);
+    let (mut first, mut second) = (known.attempts[0].clone(), known.attempts[0].clone());
+    (first.timeline, first.outcome) = (line, Some(Outcome::Reset));
+    second.number = 2;
+    second.timeline = Timeline::new(start + 40 * MS);
+    second.timeline.push(Phase::Wait, start + 50 * MS);
+    known.attempts = vec![first, second];
+    let spans = hop(&span, None);
+    assert_eq!(spans[0].events.iter().map(|event| &*event.name).collect::<Vec<_>>(), ["attempt"]);
+    assert_eq!(events(&spans[1], &keys), expected);
+    assert!(spans[2].events.is_empty());
+}
+
+#[test]
+fn a_trace_that_its_caller_sent_along_is_continued() {
+    let mut span = client(Kind::Http, "api", "GET /users");
+    let remote = proto::SpanFlags::ContextIsRemoteMask as u32;
+    assert_eq!(one(&span).flags & remote, 0, "the trace around it is this process's own");
+    call(&mut span).trace_id = Some(TraceId([3; 16]));
+    let within = one(&span);
+    assert_eq!((&*within.trace_id, &*within.parent_span_id), (&[3; 16][..], &1_u64.to_be_bytes()[..]));
+    assert_ne!(within.flags & remote, 0);
 }
 
 #[test]

@@ -1,0 +1,64 @@
+use super::*;
+use crate::agent::hub::tests::{MS, T0, ended, open, run};
+use crate::attribution::judge;
+use crate::model::{Losses, Outcome};
+
+fn keep(store: &mut Store, name: &str, calls: &[Span], at: Nanos) {
+    let run = run(name, calls);
+    let judgement = judge(&run, &Losses::default());
+    store.keep(run, judgement, at);
+}
+
+fn names(store: &Store) -> Vec<&str> {
+    store.runs().map(|(run, _)| &*run.name).collect()
+}
+
+#[test]
+fn the_last_runs_are_kept_for_as_long_as_is_said() {
+    let mut store = Store::new(3, 1_000 * MS);
+    for (name, at) in [("a", 0), ("b", 100), ("c", 200), ("d", 300)] {
+        keep(&mut store, name, &[], T0 + at * MS);
+    }
+    assert_eq!(names(&store), ["b", "c", "d"]);
+    store.forget_old(T0 + 1_199 * MS);
+    assert_eq!(names(&store), ["c", "d"]);
+    store.limit(1, 1_000 * MS);
+    assert_eq!(names(&store), ["d"]);
+    store.limit(5, 10 * MS);
+    store.forget_old(T0 + 310 * MS);
+    assert!(names(&store).is_empty());
+}
+
+#[test]
+fn runs_that_take_too_much_memory_make_the_oldest_go_and_the_last_one_stays() {
+    let mut store = Store::new(1_000, Nanos::MAX);
+    // About 20 MiB each.
+    let mut large = ended(1, "docs", Outcome::Ok);
+    large.operation = "x".repeat(20 << 20).into();
+    for name in ["a", "b", "c", "d", "e"] {
+        keep(&mut store, name, std::slice::from_ref(&large), T0);
+    }
+    assert_eq!(names(&store), ["c", "d", "e"]);
+    large.operation = "x".repeat(70 << 20).into();
+    keep(&mut store, "f", std::slice::from_ref(&large), T0);
+    assert_eq!(names(&store), ["f"]);
+    keep(&mut store, "g", &[], T0);
+    assert_eq!(names(&store), ["g"]);
+    assert!(store.held < 1 << 20, "{}", store.held);
+}
+
+#[test]
+fn dependencies_beyond_what_is_told_apart_are_added_up() {
+    let mut store = Store::new(1, Nanos::MAX);
+    for id in 0..DEPENDENCIES as u64 + 500 {
+        store.count(&ended(id, &format!("host-{id}"), Outcome::Ok));
+    }
+    store.count(&ended(0, "host-0", Outcome::Reset));
+    store.count(&open(1, "host-1"));
+    let told = store.dependencies();
+    // The very last name stands for all others.
+    assert_eq!(told.len(), DEPENDENCIES + 1);
+    assert_eq!(told.iter().find(|one| one.dependency == OTHER).unwrap().calls, 500);
+    assert_eq!(told.iter().find(|one| one.dependency == "host-0").unwrap().calls, 2);
+    assert_eq!(told.iter().map(|one| one.calls).sum::<u64>(), DEPENDENCIES as u64 + 501);
+}
