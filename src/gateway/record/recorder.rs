@@ -10,7 +10,7 @@ use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos,
 use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most ended exchanges that wait to be made hops of.
@@ -25,6 +25,7 @@ const FACTS_LAST: usize = 10_000;
 pub(crate) struct Recorder {
     anchor: Anchor,
     ids: Ids,
+    stopped: AtomicBool,
     flow: Mutex<Flow>,
     /// Locked before `flow`, where both are.
     assembly: Mutex<Assembly>,
@@ -80,6 +81,7 @@ impl Recorder {
         Self {
             anchor,
             ids: Ids(AtomicU64::new(seed)),
+            stopped: AtomicBool::new(false),
             flow: Mutex::default(),
             assembly: Mutex::new(Assembly {
                 hops,
@@ -128,6 +130,16 @@ impl Recorder {
         }
     }
 
+    /// Nothing goes on from here: what is under way stays open.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing goes on any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// How many exchanges are under way.
     pub(crate) fn open_count(&self) -> usize {
         self.flow().open.len()
@@ -167,6 +179,8 @@ impl Recorder {
         let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
         for exchange in exchanges {
             let attempt = tries(&exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
+            // One that has just ended is told as such by the next look.
+            let attempt = attempt.filter(|attempt| attempt.judged.is_none());
             open.extend(attempt.map(|attempt| assembly.hops.preview(attempt, None)));
         }
         let losses = self.losses_of(&assembly);
