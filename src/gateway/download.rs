@@ -39,6 +39,10 @@ pub(crate) struct Relay {
     recorded: Recorded,
     /// It has trailers that say how a call of gRPC ended.
     is_grpc: bool,
+    /// It broke: told to the client when it has all that came before.
+    broken: Option<hyper::Error>,
+    /// When the last piece was given to a client that has others on the same connection: until it wants more, it does not read.
+    given: Option<Nanos>,
 }
 
 /// What carries an answer.
@@ -88,7 +92,7 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        if self.ticket.is_some() {
+        if self.ticket.is_some() && !self.recorder.is_stopped() {
             let at = self.exchange.downstream.has_left().map_or_else(|| self.now(), |(at, _)| at);
             self.end(How::CallerLeft, at);
         }
@@ -98,7 +102,8 @@ impl Drop for Recorded {
 impl Relay {
     /// Passes this body on.
     pub(crate) fn new(body: Incoming, carrier: Carried, content: ResponseContent, recorded: Recorded, is_grpc: bool) -> Self {
-        let mut relay = Self { body, carrier: Some(carrier), content: Some(content), recorded, is_grpc };
+        let mut relay =
+            Self { body, carrier: Some(carrier), content: Some(content), recorded, is_grpc, broken: None, given: None };
         if relay.body.is_end_stream() {
             relay.complete();
         }
@@ -195,10 +200,19 @@ impl Body for Download {
 
 impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if self.broken.is_some() {
+            ready!(self.recorded.exchange.downstream.poll_written(cx));
+            return Poll::Ready(self.broken.take().map(Err));
+        }
+        if let Some(given) = self.given.take() {
+            let now = self.recorded.now();
+            self.recorded.exchange.state().not_read(given, now);
+        }
         let frame = ready!(self.poll_body(cx));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
+                    self.given = self.recorded.exchange.downstream.is_shared().then(|| self.recorded.now());
                     if let Some(Carried::H2(slot)) = &self.carrier {
                         slot.marks.read(data.len());
                     }
@@ -206,12 +220,19 @@ impl Relay {
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.trailers(trailers);
                 }
-                if self.body.is_end_stream() {
+                // Nothing follows trailers, and nobody asks for more.
+                if frame.is_trailers() || self.body.is_end_stream() {
                     self.complete();
                 }
             }
             Some(Err(error)) => self.broke(error),
             None => self.complete(),
+        }
+        if let Some(Err(error)) = frame {
+            // An error ends the client's connection at once, with all that has not been written yet: it is written first.
+            self.broken = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(frame)
     }

@@ -1,6 +1,7 @@
 //! Which header fields pass.
 
 use crate::wire::headers::{RequestFields, ResponseFields};
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Fields that are of one connection alone (RFC 9110, 7.6.1), beside those that `connection` names.
@@ -26,6 +27,18 @@ const WITHOUT_FACTS: [HeaderName; 8] = [
     header::SERVER,
     header::SET_COOKIE,
 ];
+
+/// Why a request must not go on: it would not mean the same to everyone (RFC 9112, 3.2 and 6.1).
+pub(crate) fn ambiguous(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    if headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Some((StatusCode::BAD_REQUEST, "the request names two hosts"));
+    }
+    // The coding is the connection's own, so that no other than chunks can be undone for the upstream.
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let plain =
+        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none();
+    (!plain).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
+}
 
 /// Takes out of a request what is for the gateway alone. An upgrade that is asked for stays.
 pub(crate) fn for_upstream(headers: &mut HeaderMap, upgrades: bool) {

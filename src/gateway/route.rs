@@ -10,7 +10,7 @@ use crate::wire::provider;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 /// A reverse-proxy route: what comes in under its prefix goes to its upstream.
@@ -184,7 +184,7 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
         return tunnel(settings, uri, own);
     }
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return routed(settings, uri);
+        return routed(settings, uri, own);
     };
     // Over HTTP/2 every target has its authority; a proxy's client names another place than the one it is connected to.
     let origin = match scheme {
@@ -196,7 +196,7 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
         return Found::Refused(StatusCode::BAD_REQUEST, "the target is no http or https URL");
     };
     if own(&origin.host, origin.port) {
-        return routed(settings, uri);
+        return routed(settings, uri, own);
     }
     if !settings.forward {
         return Found::Refused(StatusCode::FORBIDDEN, "this gateway is no forward proxy (`gateway.forward`)");
@@ -222,8 +222,11 @@ fn tunnel(settings: &Settings, uri: &Uri, own: impl Fn(&str, u16) -> bool) -> Fo
     Found::Tunnel(origin)
 }
 
-fn routed(settings: &Settings, uri: &Uri) -> Found {
+fn routed(settings: &Settings, uri: &Uri, own: impl Fn(&str, u16) -> bool) -> Found {
     match settings.routes.find(uri.path()) {
+        Some(Ready { destination, .. }) if own(&destination.origin.host, destination.origin.port) => {
+            Found::Refused(StatusCode::LOOP_DETECTED, "the route leads back to this very gateway")
+        }
         Some(Ready { route, destination, host }) => {
             let skipped = route.prefix.trim_end_matches('/').len();
             Found::Upstream {
@@ -243,7 +246,9 @@ fn target_of(uri: &Uri, skipped: usize, base: &str) -> PathAndQuery {
         return whole.cloned().unwrap_or(PathAndQuery::from_static("/"));
     }
     let rest = whole.and_then(|whole| whole.as_str().get(skipped..)).unwrap_or_default();
-    let slash = if rest.starts_with('/') || (rest.is_empty() && !base.is_empty()) { "" } else { "/" };
+    // The base itself is a path where nothing follows it but a query.
+    let is_base = !base.is_empty() && (rest.is_empty() || rest.starts_with('?'));
+    let slash = if rest.starts_with('/') || is_base { "" } else { "/" };
     // Two valid parts make a valid whole.
     PathAndQuery::try_from(format!("{base}{slash}{rest}")).unwrap_or(PathAndQuery::from_static("/"))
 }
@@ -276,10 +281,21 @@ fn host_of(origin: &Origin) -> String {
 
 /// Whether a host and port are one of these addresses, or a name of this machine with their port.
 pub(crate) fn is_own(own: &[SocketAddr], host: &str, port: u16) -> bool {
-    own.iter().any(|address| {
-        let is_here = |ip: std::net::IpAddr| ip == address.ip() || (address.ip().is_unspecified() && ip.is_loopback());
-        address.port() == port && (host == "localhost" || host.parse().is_ok_and(is_here))
-    })
+    own.iter()
+        .any(|address| address.port() == port && (host == "localhost" || host.parse().is_ok_and(|ip| reaches(ip, address.ip()))))
+}
+
+/// Whether who connects to this address gets to one of these listeners.
+pub(crate) fn is_own_address(own: &[SocketAddr], address: SocketAddr) -> bool {
+    own.iter().any(|listener| listener.port() == address.port() && reaches(address.ip(), listener.ip()))
+}
+
+/// Whether who connects to an address gets to a listener at another one.
+fn reaches(to: IpAddr, listener: IpAddr) -> bool {
+    let (to, listener) = (to.to_canonical(), listener.to_canonical());
+    // What can be bound is this machine's. The unspecified address is loopback to those who connect to it.
+    let is_here = || to.is_loopback() || to.is_unspecified() || UdpSocket::bind((to, 0)).is_ok();
+    to == listener || (to.is_unspecified() && listener.is_loopback()) || (listener.is_unspecified() && is_here())
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use crate::wire::headers::ContentType;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A wait for a connection that is shorter is no wait.
-const POOL_MIN: Nanos = MILLI;
+/// A head that came within, and a wait for a connection that was over within, are no time of their own.
+const TOLD_MIN: Nanos = MILLI;
+
+/// What came from the peer is with the client's system by then, or waits because the client does not read.
+const PASSED_ON_WITHIN: Nanos = 50 * MILLI;
 
 /// Whose calls they are.
 #[derive(Clone, Debug)]
@@ -25,7 +28,17 @@ pub(super) fn tries(exchange: &Exchange, naming: &Arc<Naming>, caller: &Caller, 
     let path = exchange.target.path();
     let Told { named, operation, method, path } = exchange.destination.told(naming, &exchange.method, path);
     let key = Key { method, path, digest: state.request.digest, target: digest(exchange.target.as_str()) };
-    let unread = exchange.downstream.unread_since(exchange.start, now);
+    let downstream = &exchange.downstream;
+    let mut unread: Vec<(Nanos, Nanos)> = state.unread.stretches().collect();
+    if !downstream.is_shared() {
+        // Of a connection of its own.
+        unread.extend(downstream.unread_since(exchange.start, now));
+    }
+    // What was there by the end and is read only later makes the call longer, by its client's own time.
+    let later = state.ended.and_then(|ended| {
+        let unread = unread.iter().find(|&&(from, to)| to > ended && from <= ended.saturating_add(PASSED_ON_WITHIN));
+        unread.filter(|&&(from, _)| from <= ended || !downstream.has_read_between(ended, from)).map(|&(_, to)| to)
+    });
     let one = |tried: &Tried, id: u64, last: bool| {
         let moved = tried.moved();
         let answer = Some(&state.answer).filter(|_| last);
@@ -46,7 +59,11 @@ pub(super) fn tries(exchange: &Exchange, naming: &Arc<Naming>, caller: &Caller, 
             trace_id: exchange.fields.traceparent.map(|trace| TraceId(trace.trace_id)),
             named: named.clone(),
             operation: operation.clone(),
-            timeline: if last { timeline(&state, tried, &unread, now) } else { plain_timeline(tried, tried.end.unwrap_or(now)) },
+            timeline: if last {
+                timeline(&state, tried, (&unread, later), now)
+            } else {
+                plain_timeline(tried, tried.end.unwrap_or(now))
+            },
             judged: tried.judged,
             status: response.map(|answered| answered.status),
             error_type: error.filter(|_| failed),
@@ -92,13 +109,23 @@ fn streams(state: &State) -> Option<bool> {
     Some(matches!(kind, ContentType::EventStream | ContentType::JsonLines))
 }
 
-/// Phases up to the first byte of the request, and the moment that they reach to.
+/// Phases up to the first byte of the request.
 fn set_up(tried: &Tried, until: Nanos) -> Timeline {
     let mut line = Timeline::new(tried.start.min(until));
+    let steps = tried.steps.as_ref();
     let had = tried.connection.as_ref().map(|used| used.at.min(until));
-    match (&tried.steps, had) {
+    let first = steps.and_then(|steps| steps.start()).or(had).unwrap_or(until).min(until);
+    let mut push = |phase, to: Nanos| {
+        if to.saturating_sub(line.end()) >= TOLD_MIN {
+            line.push(phase, to);
+        }
+    };
+    push(Phase::Send, tried.asked.min(first));
+    if tried.waited {
+        push(Phase::Pool, first);
+    }
+    match (steps, had) {
         (Some(steps), had) => steps.write(&mut line, had.unwrap_or(until)),
-        (None, Some(had)) if tried.waited && had.saturating_sub(tried.start) >= POOL_MIN => line.push(Phase::Pool, had),
         (None, Some(_)) => {}
         (None, None) => line.push(Phase::Pool, until),
     }
@@ -117,7 +144,7 @@ fn plain_timeline(tried: &Tried, until: Nanos) -> Timeline {
 }
 
 /// The phases of an exchange's last try, by the rules of the phases of a call (observer reference, section 5).
-fn timeline(state: &State, tried: &Tried, unread: &[(Nanos, Nanos)], now: Nanos) -> Timeline {
+fn timeline(state: &State, tried: &Tried, (unread, later): (&[(Nanos, Nanos)], Option<Nanos>), now: Nanos) -> Timeline {
     let until = tried.end.unwrap_or(now);
     let mut line = set_up(tried, until);
     if tried.connection.is_none() {
@@ -147,9 +174,8 @@ fn timeline(state: &State, tried: &Tried, unread: &[(Nanos, Nanos)], now: Nanos)
     }
     line.push(Phase::Stream, until);
     let mut line = unread.iter().fold(line, |line, &(from, to)| line.with(Phase::Own, from, to));
-    // What was there by its end and was read later makes it longer, by its client's own time.
-    if let Some(&(_, to)) = unread.iter().find(|&&(from, to)| from <= until && to > until) {
-        line.push(Phase::Own, to.min(now));
+    if let Some(later) = later {
+        line.push(Phase::Own, later.min(now));
     }
     line
 }

@@ -10,7 +10,7 @@ use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos,
 use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most ended exchanges that wait to be made hops of.
@@ -25,6 +25,7 @@ const FACTS_LAST: usize = 10_000;
 pub(crate) struct Recorder {
     anchor: Anchor,
     ids: Ids,
+    stopped: AtomicBool,
     flow: Mutex<Flow>,
     /// Locked before `flow`, where both are.
     assembly: Mutex<Assembly>,
@@ -80,6 +81,7 @@ impl Recorder {
         Self {
             anchor,
             ids: Ids(AtomicU64::new(seed)),
+            stopped: AtomicBool::new(false),
             flow: Mutex::default(),
             assembly: Mutex::new(Assembly {
                 hops,
@@ -126,6 +128,16 @@ impl Recorder {
         } else {
             flow.missed += 1;
         }
+    }
+
+    /// Nothing goes on from here: what is under way stays open.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing goes on any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// How many exchanges are under way.
@@ -176,7 +188,9 @@ impl Recorder {
     fn open_in(&self, assembly: &Assembly, now: Nanos) -> Vec<Span> {
         let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
         let last = |exchange: &Arc<Exchange>| tries(exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
-        exchanges.iter().filter_map(last).map(|attempt| assembly.hops.preview(attempt, None)).collect()
+        // One that has just ended is told as such by the next look.
+        let open = exchanges.iter().filter_map(last).filter(|attempt| attempt.judged.is_none());
+        open.map(|attempt| assembly.hops.preview(attempt, None)).collect()
     }
 
     /// Everything so far, at the end: hops, those still open, facts of connections, counts.

@@ -56,7 +56,7 @@ fn the_longest_prefix_leads_and_its_base_takes_its_place() {
     let expect = |origin: &str, target: &str, host: &str| (origin.to_owned(), target.to_owned(), Some(host.to_owned()));
     assert_eq!(get("/docs/search?q=1"), expect("a:1", "/base/search?q=1", "a:1"));
     assert_eq!(get("/docs"), expect("a:1", "/base", "a:1"));
-    assert_eq!(get("/docs?q=1"), expect("a:1", "/base/?q=1", "a:1"));
+    assert_eq!(get("/docs?q=1"), expect("a:1", "/base?q=1", "a:1"));
     assert_eq!(get("/docs/deep/x"), expect("b:443", "/x", "b"));
     assert_eq!(get("/docs/deep"), expect("b:443", "/", "b"));
     // A word that only begins like the prefix is another one.

@@ -16,6 +16,7 @@ use super::route::Destination;
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionState, Nanos};
 use rustc_hash::FxHashMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,9 +71,11 @@ pub(crate) struct Lease {
 }
 
 /// What is needed to open a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
     pub(crate) connector: &'a Connector,
+    /// Whether clients of this very gateway come in at an address.
+    pub(crate) is_own: &'a (dyn Fn(SocketAddr) -> bool + Sync),
     pub(crate) max_head: usize,
 }
 
@@ -219,7 +222,11 @@ impl Pool {
     ) -> Result<Connected, Box<ConnectError>> {
         let steps = Arc::new(Steps::new(self.anchor));
         exchange.state().current.steps = Some(Arc::clone(&steps));
-        opening.connector.connect(&upstream.destination.origin, protocols, &steps).await
+        let origin = &upstream.destination.origin;
+        let connected = opening.connector.connect(origin, protocols, &steps).await?;
+        // A name, or another address of this machine: known only now.
+        let circles = connected.via.is_none() && (opening.is_own)(connected.remote);
+        if circles { Err(ConnectError::circle(origin, connected.remote)) } else { Ok(connected) }
     }
 
     async fn lease(
@@ -269,9 +276,10 @@ impl Pool {
             .retain(|_, upstream| Arc::strong_count(upstream) > 1 || !upstream.idle().is_empty() || upstream.h2().is_some());
     }
 
-    /// Closes all idle connections: those to come are to be opened in another way.
+    /// Begins anew: what comes is to be opened in another way, or limited otherwise. What is under way ends with its exchange.
     pub(crate) fn clear(&self) {
-        for upstream in self.upstreams().values() {
+        let upstreams = std::mem::take(&mut *self.upstreams());
+        for upstream in upstreams.values() {
             upstream.idle().clear();
             *upstream.h2() = None;
         }
