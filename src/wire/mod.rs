@@ -1,20 +1,33 @@
 //! Sans-I/O protocol readers: bytes with their times in, facts out.
 //!
-//! A reader is fed [`Chunk`]s in stream order and tells [`http1::Fact`]s. It keeps a bounded amount of memory whatever comes,
-//! never panics, and copes with bytes that were not copied ([`Chunk::skipped`]): body bytes are only counted then, and a
-//! head that is cut is told as far as it was seen. Everything that reads traffic uses these: observer, gateway, tunnels.
+//! A reader is fed [`Chunk`]s in stream order and tells facts ([`http1::Fact`] and its like). It keeps a bounded amount of
+//! memory whatever comes, never panics, and copes with bytes that were not copied ([`Chunk::skipped`]): body bytes are only
+//! counted then, and a head that is cut is told as far as it was seen. Everything that reads traffic uses these: observer,
+//! gateway, tunnels.
 //!
 //! One folder or file a protocol: [`http1`] (heads, bodies, pairing of requests and answers), [`sse`] (server-sent events),
-//! [`usage`] (model, stream flag, tokens in JSON), [`encoding`] (compressed bodies), [`headers`] (the header fields
-//! that are facts), [`provider`] (what a known host and path mean), [`peer`] (what a peer is called). TLS records, PostgreSQL and HTTP/2 follow here, in the same shape.
+//! [`tls`] (handshake and exchanges by record heads), [`postgres`] (set-up and queries), [`usage`] (model, stream flag, tokens
+//! in JSON), [`encoding`] (compressed bodies), [`headers`] (the header fields that are facts), [`provider`] (what a known host
+//! and path mean), [`peer`] (what a peer is called). HTTP/2 follows here, in the same shape.
 
 pub mod encoding;
 pub mod headers;
 pub mod http1;
 pub mod peer;
+pub mod postgres;
 pub mod provider;
 pub mod sse;
+pub mod tls;
 pub mod usage;
+
+/// Which way bytes went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the server.
+    Request,
+    /// From the server to the client.
+    Response,
+}
 
 /// Bytes of one direction of a connection as one call moved them, complete or cut.
 ///

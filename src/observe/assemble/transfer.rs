@@ -8,8 +8,8 @@ use super::{MILLI, Seen, Shared, facts, failure, turn};
 use crate::hops::How;
 use crate::model::Nanos;
 use crate::observer::layout::{AGE_UNKNOWN, flag};
-use crate::wire::Chunk;
-use crate::wire::http1::{Direction, Fact, ResponseBody};
+use crate::wire::http1::{Fact, ResponseBody};
+use crate::wire::{Chunk, Direction};
 
 /// Session tickets come as late as this after a handshake, round trips not counted: Linux delays acknowledgements so long.
 const TICKETS: Nanos = 50 * MILLI;

@@ -12,7 +12,7 @@ mod response;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Chunk;
+use super::{Chunk, Direction};
 #[cfg(feature = "cli")]
 pub(crate) use content::RequestContent;
 #[cfg(any(feature = "cli", feature = "reqwest", feature = "tower"))]
@@ -20,15 +20,6 @@ pub(crate) use content::ResponseContent;
 
 /// Most requests of one connection that wait for their answers at once. Beyond it the client's bytes are only counted.
 const OUTSTANDING_LIMIT: usize = 256;
-
-/// Which way bytes went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the client to the server.
-    Request,
-    /// From the server to the client.
-    Response,
-}
 
 /// What the reader learned. `exchange` counts the requests of a connection from 0; `at` is the time of the chunk that held
 /// the deciding byte; `bytes` counts a body's content, compressed where it is, without its framing.

@@ -3,8 +3,8 @@
 use super::body::{Body, Framing};
 use super::content::RequestContent;
 use super::head::{self, Collector, Progress, Start};
-use super::{Connection, Direction, Exchange, Fact, RequestHead};
-use crate::wire::Chunk;
+use super::{Connection, Exchange, Fact, RequestHead};
+use crate::wire::{Chunk, Direction};
 
 /// Where the client's direction stands.
 #[derive(Debug, Default)]

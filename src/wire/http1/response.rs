@@ -4,8 +4,8 @@ use super::body::{self, Body, Framing};
 use super::content::ResponseContent;
 use super::head::{self, Collector, Progress, Start};
 use super::request::ends_chunked;
-use super::{Connection, Direction, Exchange, Fact, ResponseHead};
-use crate::wire::Chunk;
+use super::{Connection, Exchange, Fact, ResponseHead};
+use crate::wire::{Chunk, Direction};
 
 /// Where the server's direction stands.
 #[derive(Debug, Default)]
