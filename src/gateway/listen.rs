@@ -2,12 +2,13 @@
 
 use super::downstream::{Downstream, DownstreamIo};
 use super::serve::serve;
+use super::through::Handover;
 use super::{Shared, Stage};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{self, pin};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -87,30 +88,36 @@ impl Client {
 
     async fn serve_h1(self, io: TokioIo<DownstreamIo>) {
         let limits = self.shared.settings().limits;
-        let service = service_fn(|request| serve(Arc::clone(&self.shared), Arc::clone(&self.downstream), request));
+        let handover = Handover::default();
+        let service =
+            service_fn(|request| serve(Arc::clone(&self.shared), Arc::clone(&self.downstream), Some(&handover), request));
         let mut builder = http1::Builder::new();
         // The sweep keeps the times, at one clock reading for all connections. An answer passes as it came: its date, or none.
         builder.header_read_timeout(None).auto_date_header(false).max_buf_size(limits.max_header_size);
-        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut connection = builder.serve_connection(io, service);
         let mut draining = false;
         loop {
             tokio::select! {
                 biased;
                 // How it ended is in the records of its exchanges.
-                _ = connection.as_mut() => return,
+                _ = &mut connection => break,
                 () = self.downstream.gone.notified() => return,
                 () = self.drained(), if !draining => {
-                    connection.as_mut().graceful_shutdown();
+                    pin::Pin::new(&mut connection).graceful_shutdown();
                     draining = true;
                 }
             }
+        }
+        if let Some(switch) = handover.take() {
+            let parts = connection.into_parts();
+            Box::pin(switch.carry(parts.io.into_inner(), parts.read_buf)).await;
         }
     }
 
     async fn serve_h2(self, io: TokioIo<DownstreamIo>) {
         let limits = self.shared.settings().limits;
         let (shared, downstream) = (Arc::clone(&self.shared), Arc::clone(&self.downstream));
-        let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), request));
+        let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), None, request));
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).auto_date_header(false).adaptive_window(true);
         builder.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));

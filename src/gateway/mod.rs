@@ -16,6 +16,7 @@ mod options;
 mod record;
 mod route;
 mod serve;
+mod through;
 mod upload;
 mod upstream;
 
@@ -118,7 +119,7 @@ impl Shared {
             let longest = match stage {
                 downstream::Stage::Idle => limits.idle_timeout,
                 downstream::Stage::Head => limits.header_timeout,
-                downstream::Stage::Busy => continue,
+                downstream::Stage::Busy | downstream::Stage::Led => continue,
             };
             if now.saturating_sub(since) >= nanos(longest) {
                 client.gone.notify_one();

@@ -71,6 +71,8 @@ pub(crate) enum Stage {
     Head = 1,
     /// A request is being served.
     Busy = 2,
+    /// Its bytes pass as they are, to the end.
+    Led = 3,
 }
 
 /// How a client left.
@@ -118,7 +120,8 @@ impl Downstream {
         let stage = match self.stage.load(Ordering::Relaxed) {
             0 => Stage::Idle,
             1 => Stage::Head,
-            _ => Stage::Busy,
+            2 => Stage::Busy,
+            _ => Stage::Led,
         };
         (stage, self.since.load(Ordering::Relaxed))
     }
@@ -147,6 +150,11 @@ impl Downstream {
         let state = if is_first { ConnectionState::New } else { ConnectionState::Reused };
         // One that came together with the one before has no first byte of its own.
         (if stage == Stage::Head { since } else { now }, state)
+    }
+
+    /// What comes from here on passes as it is.
+    pub(crate) fn leads(&self) {
+        self.enter(Stage::Led, self.anchor.now());
     }
 
     /// A request was served.

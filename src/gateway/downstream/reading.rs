@@ -115,6 +115,11 @@ impl Downstream {
     /// Whether it may have something to read that matters to somebody.
     fn is_to_be_looked_at(&self, now: Nanos) -> bool {
         let (stage, since) = self.stage();
+        let since = match stage {
+            Stage::Led if self.is_behind_now() => now,
+            Stage::Led => self.written().1,
+            Stage::Idle | Stage::Head | Stage::Busy => since,
+        };
         self.is_local() && self.has_left().is_none() && (stage == Stage::Busy || now.saturating_sub(since) < IDLE)
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: 
             idle: used.and_then(|used| used.idle),
             retry_after: response.and_then(|answered| answered.fields.retry_after_ms).map(|ms| ms.saturating_mul(MILLI)),
             stream: streams(&state).filter(|_| last).or(state.request.stream),
-            gap: state.gap.filter(|_| last && streams(&state) == Some(true)),
+            gap: state.gap.filter(|_| last && (state.upgraded || streams(&state) == Some(true))),
             model: answer.and_then(|answer| answer.model.clone()).or_else(|| state.request.model.clone()),
             tokens: Tokens {
                 input: answer.and_then(|answer| answer.input_tokens),

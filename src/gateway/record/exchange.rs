@@ -6,6 +6,7 @@ use crate::gateway::downstream::Downstream;
 use crate::gateway::route::Destination;
 use crate::hops::{How, Judged, Movement, caller_left};
 use crate::model::{ConnectionState, Name, Nanos, Outcome, grpc};
+use crate::wire::Direction;
 use crate::wire::headers::{RequestFields, ResponseFields};
 use crate::wire::http1::{RequestBody, ResponseBody};
 use http::Method;
@@ -54,6 +55,8 @@ pub(crate) struct State {
     pub(crate) answer: ResponseBody,
     /// Status of gRPC, in the answer's trailers or head.
     pub(crate) grpc: Option<grpc::Status>,
+    /// Its connection speaks another protocol by now.
+    pub(super) upgraded: bool,
     /// When it was over; `None` = it is under way.
     pub(crate) ended: Option<Nanos>,
 }
@@ -124,6 +127,7 @@ impl Exchange {
             gap: None,
             answer: ResponseBody::default(),
             grpc: None,
+            upgraded: false,
             ended: None,
         };
         Self { id, downstream, client, destination, start, method, target, fields, state: Mutex::new(state) }
@@ -154,6 +158,23 @@ impl State {
         if let Some(last) = self.last_content.replace(at) {
             let gap = at.saturating_sub(last);
             self.gap = Some(self.gap.map_or(gap, |longest| longest.max(gap)));
+        }
+    }
+
+    /// Both sides speak another protocol on its connection from here on, which its answer lasts as long as.
+    pub(crate) fn upgrade(&mut self) {
+        self.upgraded = true;
+        self.answer.complete = true;
+        self.current.moved = Some(self.current.moved());
+    }
+
+    /// Bytes passed on the upgraded connection.
+    pub(crate) fn passed(&mut self, direction: Direction, at: Nanos, bytes: u64) {
+        if direction == Direction::Response {
+            self.content(at);
+        }
+        if let Some(moved) = &mut self.current.moved {
+            moved.passed(direction, at, bytes);
         }
     }
 

@@ -10,11 +10,12 @@ mod io;
 pub(crate) use h1::{H1, Unanswered, poll_driven};
 pub(crate) use h2::{H2, Slot};
 
-use super::connect::{ConnectError, Connected, Connector, Origin, Protocol, Protocols, Steps};
+use super::connect::{ConnectError, Connected, Connector, Origin, Protocol, Protocols, Steps, Stream};
 use super::record::{Exchange, Used};
 use super::route::Destination;
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionState, Nanos};
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -307,6 +308,12 @@ impl Lease {
             marks: Arc::clone(marks),
         };
         exchange.state().current.connection = Some(used);
+    }
+
+    /// The bare connection, as [`H1::into_stream`] has it, and its room.
+    pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, OwnedSemaphorePermit)> {
+        let Self { h1, _room: room, .. } = self;
+        h1.into_stream().map(|(stream, early)| (stream, early, room))
     }
 
     /// Gives the connection back, for the next one if it can take one.

@@ -3,7 +3,7 @@
 use super::MILLI;
 use super::connection::Setup;
 use super::stall::Busy;
-use crate::hops::Movement;
+use crate::hops::{How, Movement};
 use crate::model::{ConnectionState, Nanos, Phase, SpanId, Timeline};
 use crate::wire::headers::ContentType;
 use crate::wire::http1::{Fact, RequestBody, RequestHead, ResponseBody, ResponseHead};
@@ -78,6 +78,8 @@ pub(super) struct Exchange {
     pub(super) id: u64,
     /// It is a turn from writing to reading of a protocol that is not read.
     pub(super) is_turn: bool,
+    /// Its connection speaks another protocol by now.
+    is_upgraded: bool,
     /// What is read before then may be session tickets instead of an answer.
     pub(super) tickets_until: Nanos,
 }
@@ -115,6 +117,7 @@ impl Exchange {
             parent: None,
             id,
             is_turn: false,
+            is_upgraded: false,
             tickets_until: 0,
         }
     }
@@ -159,6 +162,20 @@ impl Exchange {
             Fact::FirstContent { at, .. } => self.first_content = Some(at),
             Fact::ResponseEnded { body, .. } => self.answer = Some(body),
             _ => {}
+        }
+    }
+
+    /// Both sides speak another protocol on its connection from here on, which its answer lasts as long as.
+    pub(super) fn upgraded(&mut self) {
+        self.is_upgraded = true;
+        self.answer = Some(ResponseBody { complete: true, ..ResponseBody::default() });
+    }
+
+    /// How it ended, its connection having ended like this: after an upgrade whoever closed in order ended it well.
+    pub(super) const fn how_ended(&self, how: How) -> How {
+        match how {
+            How::PeerClosed(0) | How::CallerLeft if self.is_upgraded => How::Complete,
+            how => how,
         }
     }
 

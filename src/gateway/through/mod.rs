@@ -1,0 +1,67 @@
+//! Connections that are led through: their bytes pass as they are, and are read for facts on the way.
+//!
+//! [`upgrade`]: a request over HTTP/1.1 made another protocol of its connection. [`pump`] copies, in [`buffer`]s that connections have
+//! only while something is on its way.
+
+mod buffer;
+mod pump;
+mod upgrade;
+
+pub(crate) use upgrade::Upgrade;
+
+use super::connect::Stream;
+use super::downstream::DownstreamIo;
+use bytes::Bytes;
+use pump::Socket;
+use std::sync::{Mutex, PoisonError};
+use tokio::net::TcpStream;
+
+/// What becomes of a client's connection by HTTP/1.1 once it was answered that it speaks something else from here on.
+#[derive(Debug)]
+pub(crate) enum Switch {
+    /// What both sides agreed on.
+    Upgrade(Box<Upgrade>),
+}
+
+/// Where one request leaves that for the task that has the connection.
+#[derive(Debug, Default)]
+pub(crate) struct Handover(Mutex<Option<Switch>>);
+
+impl Handover {
+    pub(crate) fn put(&self, switch: Switch) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(switch);
+    }
+
+    pub(crate) fn take(&self) -> Option<Switch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Switch {
+    /// Carries bytes until both sides have ended. `early` was read of the client already.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, both connections are closed and what is under way is recorded as ended by the client.
+    pub(crate) async fn carry(self, client: DownstreamIo, early: Bytes) {
+        match self {
+            Self::Upgrade(upgrade) => upgrade.carry(client, early).await,
+        }
+    }
+}
+
+impl Socket for DownstreamIo {
+    fn tcp(&self) -> &TcpStream {
+        Self::tcp(self)
+    }
+}
+
+impl Socket for Stream {
+    fn tcp(&self) -> &TcpStream {
+        Self::tcp(self)
+    }
+}
+
+/// The upstream is to see what the gateway saw of its client: a reset. Where that cannot be set, it sees a close.
+fn reset(upstream: &Stream) {
+    let _close = upstream.tcp().set_zero_linger();
+}
