@@ -1,9 +1,21 @@
 //! Addresses to listen on as people write them: `127.0.0.1:9470`, `[::1]:9470`, `localhost:9470`, or a port alone.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How to write one.
 pub const HINT: &str = "write [ADDRESS:]PORT, like `127.0.0.1:9464`, `9464` or `0.0.0.0:9464`";
+
+/// What to do where nobody can listen.
+#[must_use]
+pub fn hint(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Some("something else listens there; port 0 takes any that is free and tells which"),
+        io::ErrorKind::AddrNotAvailable => Some("name an address of this machine, like `127.0.0.1:9464`"),
+        io::ErrorKind::PermissionDenied => Some("ports below 1024 need a privilege; take a higher one"),
+        _ => None,
+    }
+}
 
 /// Reads `[ADDRESS:]PORT`; a port alone is the loopback's.
 ///

@@ -2,9 +2,10 @@
 
 use super::config;
 use super::providers::ProviderRoutes;
-use crate::gateway::{Base, Connecting, Limits, Route, Routes, Settings, UpstreamFailure};
+use crate::gateway::{Connecting, Limits, Route, Routes, Settings, UpstreamFailure};
 use crate::model::Naming;
-use std::collections::BTreeMap;
+use rustls::ServerConfig;
+use rustls::sign::SingleCertAndKey;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,16 +22,16 @@ pub fn settings(
 ) -> Settings {
     let gateway = &config.gateway;
     authorities.extend(gateway.ca.iter().cloned());
-    let configured = config.routes.iter().filter_map(|route| {
+    let configured = config.routes.iter().map(|route| {
         let name = route.dependency.value.clone();
         let kind = route.kind.value.or_else(|| config.kind_of(&name));
-        Some(Route {
+        Route {
             prefix: route.prefix.value.0.clone(),
-            upstream: Base::parse(&route.upstream.value.0.to_string()).ok()?,
+            upstream: route.upstream.base.clone(),
             dependency: Some((name, kind)),
             keeps_host: *route.host == config::HostHeader::Keep,
             http2: false,
-        })
+        }
     });
     let own: Vec<Route> = configured.collect();
     let taken = |route: &&Route| !own.iter().any(|known| known.prefix == route.prefix);
@@ -55,20 +56,26 @@ pub fn settings(
         connecting: Connecting {
             timeout: Some(*gateway.connect_timeout),
             authorities,
-            proxies: proxies(gateway),
+            proxies: gateway.proxy_variables(),
             blocked: gateway.block.value.clone(),
             protected,
         },
+        tls: None,
     }
 }
 
-/// The proxies in force, by the names of their variables.
-fn proxies(gateway: &config::GatewaySettings) -> BTreeMap<String, String> {
-    let url = |proxy: &Option<config::ProxyUrl>| proxy.as_ref().map(|proxy| proxy.secret().to_owned());
-    let set = [
-        ("http_proxy", url(&gateway.http_proxy)),
-        ("https_proxy", url(&gateway.https_proxy)),
-        ("no_proxy", Some(gateway.no_proxy.join(","))),
-    ];
-    set.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+/// How clients speak TLS with it, where the settings name a certificate.
+///
+/// # Errors
+/// The certificate or its key cannot be used.
+pub fn tls(config: &config::Settings) -> Result<Option<Arc<ServerConfig>>, config::PemError> {
+    let gateway = &config.gateway;
+    let (Some(certificate), Some(key)) = (&*gateway.tls_certificate, &*gateway.tls_key) else { return Ok(None) };
+    let identity = config::identity(certificate, key)?;
+    let unusable = |source| config::PemError::Unusable { certificate: certificate.clone(), key: key.clone(), source };
+    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
+    let mut server = builder.with_no_client_auth().with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(Arc::new(server)))
 }

@@ -23,6 +23,8 @@ pub fn stitch(mut observed: Observed, carried: Carried, gateway: &[SocketAddr]) 
         }
     }
     for inner in &mut spans {
+        // What called it elsewhere is not among the spans of this run.
+        inner.parent = None;
         let own = inner.call.as_ref().and_then(|call| call.client.address);
         let around = own.and_then(|own| outer.get(&own)).and_then(|calls| {
             // Calls on one connection follow each other; the one that this is a part of overlaps it most.

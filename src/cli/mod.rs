@@ -3,6 +3,7 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 fine, 1 a check failed, 2 usage or configuration,
 //! 3 failed at run time; `run` answers with its child's. A reader that went away (broken pipe) is no failure.
 
+mod agent;
 mod color;
 mod config;
 mod demo;
@@ -10,6 +11,7 @@ mod failure;
 mod probe;
 mod report;
 mod run;
+mod signals;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +32,7 @@ Start here:
   hopwatch demo                                   a small agent with a fault inside, and the verdict
   hopwatch run --deadline 10s -- python agent.py  the same for your own program, unchanged
   hopwatch probe https://api.openai.com           whether an endpoint is reached from here, phase by phase
+  hopwatch agent                                  a sidecar: what cannot be seen from inside goes through it
 
 Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run time;
 `run` keeps its command's own.",
@@ -48,6 +51,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::RunArgs),
+    Agent(agent::AgentArgs),
     Demo(demo::DemoArgs),
     Probe(probe::ProbeArgs),
     Report(report::ReportArgs),
@@ -61,6 +65,7 @@ impl Verb {
     fn perform(self) -> Result<u8, Failure> {
         match self {
             Self::Run(args) => run::run(args),
+            Self::Agent(args) => agent::agent(args),
             Self::Demo(args) => demo::demo(args),
             Self::Probe(args) => probe::probe(args),
             Self::Report(args) => report::report(&args),

@@ -1,8 +1,9 @@
-//! A small HTTP server for what operators ask: metrics, the report, health. One thread, bounded connections, `GET` and `HEAD` alone.
+//! A small HTTP server for what operators ask: metrics, the report, health. One thread, bounded connections, `GET` and `HEAD`; `PUT` for what
+//! other processes of hopwatch's own hand over, where somebody takes it.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,14 +23,39 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers may take when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Most bytes that are handed over at once.
+const HANDED_MAX: usize = 64 << 20;
+
 /// What is answered on a path; `None` = nothing is there. Must not block for long.
 pub(crate) type Answer = Arc<dyn Fn(&str) -> Option<Page> + Send + Sync>;
+
+/// Takes what is handed over on a path. Must not block for long.
+///
+/// Only those that ask with [`HANDOVER`] get here: a page in a browser cannot set it without being asked whether it may (CORS), and nobody
+/// answers that here.
+pub(crate) type Intake = Arc<dyn Fn(&str, &[u8]) -> Result<(), Page> + Send + Sync>;
+
+/// The field that whoever hands something over sends.
+pub(crate) const HANDOVER: &str = "x-hopwatch-handover";
 
 /// A body and its type.
 #[derive(Clone, Debug)]
 pub(crate) struct Page {
+    pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
     pub(crate) body: String,
+}
+
+impl Page {
+    /// A page that is there.
+    pub(crate) const fn new(content_type: &'static str, body: String) -> Self {
+        Self { status: StatusCode::OK, content_type, body }
+    }
+
+    /// A line of text.
+    pub(crate) fn line(status: StatusCode, text: &str) -> Self {
+        Self { status, content_type: "text/plain; charset=utf-8", body: format!("{text}\n") }
+    }
 }
 
 /// A running server; dropped, it stops.
@@ -46,7 +72,14 @@ impl Server {
     /// # Errors
     /// When the address cannot be listened on, or the system gives no thread.
     pub(crate) fn start(address: SocketAddr, answer: Answer) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address)?;
+        Self::on(std::net::TcpListener::bind(address)?, answer, None)
+    }
+
+    /// The same on a listener that is there, with somebody who takes what is handed over.
+    ///
+    /// # Errors
+    /// When the listener cannot be used, or the system gives no thread.
+    pub(crate) fn on(listener: std::net::TcpListener, answer: Answer, intake: Option<Intake>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -57,7 +90,7 @@ impl Server {
                 TcpListener::from_std(listener)
             };
             if let Ok(listener) = listener {
-                runtime.block_on(serve(listener, answer, stopped));
+                runtime.block_on(serve(listener, Handlers { answer, intake }, stopped));
             }
             runtime.shutdown_timeout(STOP_TIMEOUT);
         })?;
@@ -81,7 +114,14 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: TcpListener, answer: Answer, mut stopped: oneshot::Receiver<()>) {
+/// Who answers, and who takes.
+#[derive(Clone)]
+struct Handlers {
+    answer: Answer,
+    intake: Option<Intake>,
+}
+
+async fn serve(listener: TcpListener, handlers: Handlers, mut stopped: oneshot::Receiver<()>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = async {
@@ -97,12 +137,12 @@ async fn serve(listener: TcpListener, answer: Answer, mut stopped: oneshot::Rece
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let answer = Arc::clone(&answer);
+        let handlers = handlers.clone();
         tokio::spawn(async move {
             let _permit = permit;
             let service = service_fn(move |request: Request<Incoming>| {
-                let response = respond(&request, &answer);
-                std::future::ready(Ok::<_, Infallible>(response))
+                let handlers = handlers.clone();
+                async move { Ok::<_, Infallible>(respond(request, &handlers).await) }
             });
             let mut http = hyper::server::conn::http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -112,17 +152,16 @@ async fn serve(listener: TcpListener, answer: Answer, mut stopped: oneshot::Rece
     }
 }
 
-fn respond<B>(request: &Request<B>, answer: &Answer) -> Response<Full<Bytes>> {
-    let plain =
-        |status: StatusCode, body: &'static str| (status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()));
-    let (status, content_type, body) = match request.method() {
-        &Method::GET | &Method::HEAD => match answer(request.uri().path()) {
-            Some(page) => (StatusCode::OK, page.content_type, Bytes::from(page.body)),
-            None => plain(StatusCode::NOT_FOUND, "nothing is here\n"),
-        },
-        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD alone\n"),
+async fn respond(request: Request<Incoming>, handlers: &Handlers) -> Response<Full<Bytes>> {
+    let page = match (request.method(), &handlers.intake) {
+        (&Method::GET | &Method::HEAD, _) => {
+            (handlers.answer)(request.uri().path()).unwrap_or_else(|| Page::line(StatusCode::NOT_FOUND, "nothing is here"))
+        }
+        (&Method::PUT, Some(intake)) if request.headers().contains_key(HANDOVER) => take(request, intake).await,
+        _ => Page::line(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD alone"),
     };
-    let mut response = Response::new(Full::new(body));
+    let Page { status, content_type, body } = page;
+    let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -131,6 +170,17 @@ fn respond<B>(request: &Request<B>, answer: &Answer) -> Response<Full<Bytes>> {
         headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
     response
+}
+
+async fn take(request: Request<Incoming>, intake: &Intake) -> Page {
+    let (parts, body) = request.into_parts();
+    match Limited::new(body, HANDED_MAX).collect().await {
+        Ok(body) => match intake(parts.uri.path(), &body.to_bytes()) {
+            Ok(()) => Page::line(StatusCode::OK, "taken"),
+            Err(page) => page,
+        },
+        Err(_) => Page::line(StatusCode::PAYLOAD_TOO_LARGE, "too large, or cut"),
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +199,7 @@ mod tests {
 
     #[test]
     fn it_answers_and_refuses_and_stops() {
-        let page = |path: &str| (path == "/metrics").then(|| Page { content_type: "text/plain", body: "up 1\n".into() });
+        let page = |path: &str| (path == "/metrics").then(|| Page::new("text/plain", "up 1\n".into()));
         let server = Server::start(([127, 0, 0, 1], 0).into(), Arc::new(page)).unwrap();
         let address = server.address();
         assert!(ask(address, "GET /metrics?x=1").ends_with("\r\n\r\nup 1\n"));
@@ -157,6 +207,7 @@ mod tests {
         assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
         assert!(ask(address, "GET /else").starts_with("HTTP/1.1 404"));
         assert!(ask(address, "POST /metrics").starts_with("HTTP/1.1 405"));
+        assert!(ask(address, "PUT /metrics").starts_with("HTTP/1.1 405"));
         drop(server);
         assert!(TcpStream::connect(address).is_err());
     }

@@ -2,8 +2,9 @@
 
 use super::downstream::{Downstream, DownstreamIo};
 use super::serve::serve;
-use super::through::Handover;
+use super::through::{Handover, Socket};
 use super::{Shared, Stage};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -13,6 +14,9 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -20,6 +24,15 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PEEK_AGAIN: Duration = Duration::from_millis(2);
 /// How long to wait when no more connections can be accepted: descriptors come back.
 const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// HTTP/2, as TLS agrees on it (RFC 7301, RFC 9113, 3.1).
+const ALPN_H2: &[u8] = b"h2";
+
+/// What bytes come and go by.
+enum Io {
+    Plain(DownstreamIo),
+    Tls(Box<TlsStream<DownstreamIo>>),
+}
 
 /// A client that is connected.
 struct Client {
@@ -37,13 +50,14 @@ impl Drop for Client {
 /// Who is told of clients that have come.
 type Gate = Option<SyncSender<Arc<Downstream>>>;
 
-/// Accepts clients until the gateway drains.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gate) {
+/// Accepts clients until the gateway drains, or this listener of it is closed.
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gate, mut closed: oneshot::Receiver<()>) {
     let mut stage = shared.stage.subscribe();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stage.wait_for(|stage| *stage >= Stage::Draining) => return,
+            _ = &mut closed => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -76,17 +90,37 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, gate: &Gate)
 impl Client {
     /// Serves a connection to its end.
     async fn serve(self, stream: TcpStream) {
-        let is_h2 = tokio::select! {
+        let serving = async {
+            let tls = self.shared.settings().tls.clone();
+            match tls {
+                Some(config) => {
+                    let io = DownstreamIo::new(stream, Arc::clone(&self.downstream));
+                    // Who cannot do it is gone, and was no exchange.
+                    let Ok(io) = TlsAcceptor::from(config).accept(io).await else { return None };
+                    Some((io.get_ref().1.alpn_protocol() == Some(ALPN_H2), Io::Tls(Box::new(io))))
+                }
+                None => {
+                    let is_h2 = begins_h2(&stream).await;
+                    Some((is_h2, Io::Plain(DownstreamIo::new(stream, Arc::clone(&self.downstream)))))
+                }
+            }
+        };
+        let begun = tokio::select! {
             biased;
-            is_h2 = begins_h2(&stream) => is_h2,
+            begun = serving => begun,
             () = self.downstream.gone.notified() => return,
             () = self.drained() => return,
         };
-        let io = TokioIo::new(DownstreamIo::new(stream, Arc::clone(&self.downstream)));
-        if is_h2 { self.serve_h2(io).await } else { self.serve_h1(io).await }
+        match begun {
+            Some((true, Io::Plain(io))) => self.serve_h2(TokioIo::new(io)).await,
+            Some((true, Io::Tls(io))) => self.serve_h2(TokioIo::new(io)).await,
+            Some((false, Io::Plain(io))) => self.serve_h1(TokioIo::new(io)).await,
+            Some((false, Io::Tls(io))) => self.serve_h1(TokioIo::new(io)).await,
+            None => {}
+        }
     }
 
-    async fn serve_h1(self, io: TokioIo<DownstreamIo>) {
+    async fn serve_h1(self, io: TokioIo<impl Socket>) {
         let limits = self.shared.settings().limits;
         let handover = Handover::default();
         let service =
@@ -114,7 +148,7 @@ impl Client {
         }
     }
 
-    async fn serve_h2(self, io: TokioIo<DownstreamIo>) {
+    async fn serve_h2(self, io: impl Read + Write + Unpin) {
         let limits = self.shared.settings().limits;
         let (shared, downstream) = (Arc::clone(&self.shared), Arc::clone(&self.downstream));
         let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), None, request));

@@ -23,7 +23,8 @@ mod upstream;
 pub use options::{Connecting, Keep, Limits, Options, Settings, UpstreamFailure};
 pub use route::{Base, Route, Routes};
 
-use crate::model::{ConnectionFact, Live, Losses, Nanos, Span, Stall};
+use crate::model::clock::nanos;
+use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
 use downstream::{Downstream, Watch, Watched};
 use options::InForce;
 use record::Recorder;
@@ -35,7 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{oneshot, watch};
 use upstream::Pool;
 
@@ -48,10 +49,18 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
-    addresses: Vec<SocketAddr>,
+    runtime: Handle,
+    listening: Vec<Listening>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     watch: Option<Watch>,
+}
+
+/// Where clients come in, until it is dropped.
+#[derive(Debug)]
+struct Listening {
+    address: SocketAddr,
+    _until: oneshot::Sender<()>,
 }
 
 /// A view of a gateway, to be had from any thread.
@@ -77,7 +86,7 @@ struct Shared {
     recorder: Arc<Recorder>,
     pool: Pool,
     settings: RwLock<Arc<InForce>>,
-    own: RwLock<Arc<[SocketAddr]>>,
+    own: RwLock<Vec<SocketAddr>>,
     clients: Mutex<FxHashMap<NonZeroU64, Arc<Downstream>>>,
     numbers: AtomicU64,
     stage: watch::Sender<Stage>,
@@ -150,35 +159,24 @@ impl Gateway {
     /// A listener that cannot be used, or a system that gives no thread.
     pub fn start(options: Options) -> io::Result<Self> {
         let Options { anchor, keep, workers, listeners, settings } = options;
-        let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let runtime = runtime(workers)?;
         let (stage, _) = watch::channel(Stage::Open);
         let shared = Arc::new(Shared {
             recorder: Arc::new(Recorder::new(anchor, Arc::clone(&settings.naming), keep)),
             pool: Pool::new(anchor),
             settings: RwLock::new(Arc::new(InForce::new(settings))),
-            own: RwLock::new(addresses.clone().into()),
+            own: RwLock::default(),
             clients: Mutex::default(),
             numbers: AtomicU64::new(0),
             stage,
         });
-        let mut ready = Vec::new();
-        for listener in listeners {
-            listener.set_nonblocking(true)?;
-            let _inside = runtime.enter();
-            ready.push(tokio::net::TcpListener::from_std(listener)?);
-        }
+        let handle = runtime.handle().clone();
         let clients = Watch::start(Arc::clone(&shared))?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop, mut stopped) = oneshot::channel();
         let inside = Arc::clone(&shared);
-        let gate = clients.gate();
         let thread = std::thread::Builder::new().name("hopwatch-gateway".into()).spawn(move || {
             runtime.block_on(async {
-                for listener in ready {
-                    tokio::spawn(listen::accept(Arc::clone(&inside), listener, gate.clone()));
-                }
                 let mut sweep = tokio::time::interval(SWEEP);
-                let mut stopped = stopped;
                 loop {
                     tokio::select! {
                         _ = &mut stopped => return,
@@ -188,13 +186,44 @@ impl Gateway {
             });
             runtime.shutdown_timeout(STOP_TIMEOUT);
         })?;
-        Ok(Self { shared, addresses, stop: Some(stop), thread: Some(thread), watch: Some(clients) })
+        let (stop, thread, watch) = (Some(stop), Some(thread), Some(clients));
+        let mut gateway = Self { shared, runtime: handle, listening: Vec::new(), stop, thread, watch };
+        listeners.into_iter().try_for_each(|listener| gateway.listen(listener).map(drop))?;
+        Ok(gateway)
+    }
+
+    /// Clients come in here too; where that is.
+    ///
+    /// # Errors
+    /// A listener that cannot be used.
+    pub fn listen(&mut self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let inside = self.runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        drop(inside);
+        let (until, closed) = oneshot::channel();
+        let gate = self.watch.as_ref().and_then(Watch::gate);
+        // Before the first client: what leads back to here is not to be connected to.
+        self.listening.push(Listening { address, _until: until });
+        self.own_changed();
+        self.runtime.spawn(listen::accept(Arc::clone(&self.shared), listener, gate, closed));
+        Ok(address)
+    }
+
+    /// No more clients come in here. Those that are there stay.
+    pub fn unlisten(&mut self, address: SocketAddr) {
+        self.listening.retain(|listening| listening.address != address);
+        self.own_changed();
+    }
+
+    fn own_changed(&self) {
+        *self.shared.own.write().unwrap_or_else(PoisonError::into_inner) = self.addresses().collect();
     }
 
     /// Where it listens, in the order of its listeners.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listening.iter().map(|listening| listening.address)
     }
 
     /// A view of what goes on, to be had from any thread while it lasts.
@@ -211,19 +240,15 @@ impl Gateway {
         self.shared.pool.clear();
     }
 
-    /// Takes in no more clients and waits until those that are there were served, at most for `limit`; whether all were. Blocks the thread.
-    pub fn drain(&self, limit: Duration) -> bool {
+    /// Takes in no more clients. Those that are there are served to the end of what they asked for; see [`Gateway::is_drained`].
+    pub fn drain(&self) {
         self.shared.stage.send_replace(Stage::Draining);
-        let started = crate::model::clock::monotonic();
-        loop {
-            if self.shared.clients().is_empty() && self.shared.recorder.open_count() == 0 {
-                return true;
-            }
-            if started.elapsed() >= limit {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+    }
+
+    /// Whether no client is left.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.shared.clients().is_empty() && self.shared.recorder.open_count() == 0
     }
 
     /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open.
@@ -256,6 +281,12 @@ impl GatewayView {
         self.0.recorder.losses()
     }
 
+    /// Facts of the connections of clients that are over, the last ones.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionFact> {
+        self.0.recorder.connections()
+    }
+
     /// Clients that are connected.
     #[must_use]
     pub fn clients(&self) -> usize {
@@ -275,9 +306,4 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
         builder.worker_threads(workers);
     }
     builder.enable_all().thread_name("hopwatch-gateway").build()
-}
-
-/// A duration in the unit of instants.
-fn nanos(duration: Duration) -> Nanos {
-    Nanos::try_from(duration.as_nanos()).unwrap_or(Nanos::MAX)
 }

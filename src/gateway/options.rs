@@ -5,6 +5,7 @@ use super::route::Routes;
 use crate::model::Naming;
 use crate::model::clock::Anchor;
 use ipnet::IpNet;
+use rustls::ServerConfig;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How connections to upstreams are opened.
     pub connecting: Connecting,
+    /// Clients speak TLS, by this; `None` = they do not.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// What a client gets whose upstream fails before an answer (report reference, section 5, "Upstream fails before an answer").

@@ -222,7 +222,12 @@ fn target_of(uri: &Uri, skipped: usize, base: &str) -> PathAndQuery {
 
 fn origin_of(scheme: Scheme, authority: &Authority) -> Option<Origin> {
     let host = authority.host();
-    let port = authority.port_u16().or(own_port(scheme))?;
+    let place = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, place)| place);
+    let port = match place.strip_prefix(host)? {
+        "" | ":" => own_port(scheme),
+        // What is beyond 65535 is none.
+        _ => authority.port_u16(),
+    }?;
     (!host.is_empty()).then(|| Origin::new(scheme, host, port))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{CallerId, Judged};
 use crate::model::naming::Named;
-use crate::model::{Bytes, ConnectionState, Name, Nanos, Origin, SpanId, Timeline, Tokens};
+use crate::model::{Bytes, ConnectionState, Name, Nanos, Origin, SpanId, Timeline, Tokens, TraceId};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
@@ -45,6 +45,8 @@ pub(crate) struct Try {
     pub(crate) is_loop: bool,
     pub(crate) id: u64,
     pub(crate) parent: Option<SpanId>,
+    /// The trace that it belongs to, by its `traceparent`.
+    pub(crate) trace_id: Option<TraceId>,
     pub(crate) named: Named,
     pub(crate) operation: Name,
     pub(crate) timeline: Timeline,

@@ -83,6 +83,7 @@ impl Hop {
                 address: attempt.client.1,
             },
             address: attempt.pair.1.map(|peer| peer.to_string().into()),
+            trace_id: attempt.trace_id,
             gave_up_after: judged.and_then(|judged| judged.gave_up_after),
             internal: false,
             opaque: attempt.opaque,

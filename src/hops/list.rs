@@ -3,7 +3,7 @@
 use super::attempt::{Candidate, Key, Try};
 use super::hop::{Hop, JOIN_WITHIN};
 use super::{CallerId, Place};
-use crate::model::{ConnectionState, Losses, Name, Nanos, Outcome, Phase, Span};
+use crate::model::{ConnectionState, Losses, Name, Nanos, Outcome, Phase, Reason, Span};
 use rustc_hash::{FxHashMap, FxHashSet};
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
@@ -246,9 +246,9 @@ impl Hops {
     }
 
     /// Counts as they are now; `open` are under way: such as were counted when they began, and such as only set up.
-    pub(crate) fn losses(&self, open: (u64, u64), missed: BTreeMap<&'static str, u64>) -> Losses {
+    pub(crate) fn losses(&self, open: (u64, u64), missed: BTreeMap<Reason, u64>) -> Losses {
         let recorded = self.list.len() as u64 - self.gone - self.continued + self.left;
-        let dropped = if self.dropped > 0 { BTreeMap::from([("hops_full", self.dropped)]) } else { BTreeMap::new() };
+        let dropped = if self.dropped > 0 { BTreeMap::from([("hops_full".into(), self.dropped)]) } else { BTreeMap::new() };
         let (begun, setting_up) = open;
         Losses { started: self.started + setting_up, recorded, open: begun + setting_up, dropped, missed }
     }

@@ -13,12 +13,12 @@
 //! that attempt, with the phases and facts that the door sees. Under [`Attempts::over`], where nobody says what an attempt is, each such
 //! call is one. A second call within one attempt is a hop of its own below this one.
 
-use super::clock::nanos;
 use super::context::{Attempting, Context, Place};
 use super::ending::Ending;
 use super::failure;
 use super::hop::{Hop, begin_attempt, dropped_in, end_tried};
 use super::recorder::{Leaving, SubjectId};
+use crate::model::clock::nanos;
 use crate::model::{Outcome, Phase};
 use pin_project_lite::pin_project;
 use std::future::Future;

@@ -2,7 +2,7 @@
 //! exact whatever the wall clock does.
 
 use crate::model::Nanos;
-use crate::model::clock::Anchor;
+use crate::model::clock::{Anchor, nanos};
 use tokio::time::Instant;
 
 /// A monotonic clock in nanoseconds since the Unix epoch.
@@ -44,11 +44,6 @@ impl Clock {
         // Beyond what an instant can hold is as good as never: a century.
         self.base.checked_add(since).unwrap_or(self.base + std::time::Duration::from_secs(3_155_760_000))
     }
-}
-
-/// A duration in nanoseconds; more than 584 years are as good as never.
-pub(crate) fn nanos(duration: std::time::Duration) -> Nanos {
-    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use super::ending::Ending;
 use super::hop::{cut, dropped_in};
 use super::propagate::Remote;
 use super::recorder::{Beginning, Key, Log, Recorder, RunFacts, Subject, run_of, subtree};
-use super::{clock, ids, span, stall};
+use super::{ids, span, stall};
 use crate::attribution::Judgement;
+use crate::model::clock::nanos;
 use crate::model::{Kind, Name, Nanos, Outcome, Phase, Role, Run};
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -81,7 +82,7 @@ impl OpenRun {
         let RunStart { name, deadline, caller, is_served, role, kind, at } = start;
         let shared = &recorder.shared;
         let at = at.unwrap_or_else(|| shared.clock.now());
-        let allowed = deadline.map(clock::nanos);
+        let allowed = deadline.map(nanos);
         let inside = around.place_for(shared).filter(|place| place.log.run.is_some());
         let span = span::of_run(&name, is_served);
         if inside.is_none() {

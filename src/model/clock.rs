@@ -1,7 +1,7 @@
 //! The one place that reads clocks.
 
 use super::Nanos;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Ties a monotonic clock to the Unix epoch once, so that differences of anchored instants are exact whatever the wall clock does later.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,12 @@ impl Anchor {
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// A duration in nanoseconds; more than 584 years are as good as never.
+#[must_use]
+pub const fn nanos(duration: Duration) -> Nanos {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }
 
 /// An instant as RFC 3339 UTC with milliseconds, as the report writes it.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub use finding::{Finding, Source};
 pub use gate::GateSample;
 pub use naming::{Naming, Peer};
-pub use run::{ConnectionFact, ContextFact, Exit, ImportFact, Live, Losses, Run, Stall};
+pub use run::{ConnectionFact, ContextFact, Exit, ImportFact, Live, Losses, Reason, Run, Stall};
 pub use span::{Attempt, Bytes, Call, Client, Role, Span, SpanId, Tokens, TraceId};
 pub use timeline::{Tile, Timeline};
 pub use verdict::{BlameRow, Component, Confidence, Evidence, RaisedAt, Value, Verdict};

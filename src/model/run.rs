@@ -1,11 +1,13 @@
 //! A run: one end-to-end unit of work, with everything that was seen of it.
 
 use super::{Kind, Name, Nanos, Outcome, Span, StallCause, TraceId};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// One end-to-end unit of work: root of a trace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Run {
     /// What the user calls it.
     pub name: Name,
@@ -60,7 +62,7 @@ impl Run {
 }
 
 /// The caller's event loop or thread was blocked or starved.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stall {
     /// Process.
     pub pid: u32,
@@ -77,7 +79,7 @@ pub struct Stall {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     /// Its exit code (128 + signal when a signal ended it).
     pub code: i32,
@@ -90,7 +92,7 @@ pub struct Exit {
 }
 
 /// A TLS context was built: a client object, in most libraries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContextFact {
     /// Process.
     pub pid: u32,
@@ -101,7 +103,7 @@ pub struct ContextFact {
 }
 
 /// Time of a start-up that went into a package or a class of files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportFact {
     /// Which.
     pub name: Name,
@@ -110,7 +112,7 @@ pub struct ImportFact {
 }
 
 /// A connection that was opened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionFact {
     /// Process.
     pub pid: u32,
@@ -136,8 +138,11 @@ pub struct ConnectionFact {
     pub close_announced: bool,
 }
 
+/// Why something was dropped or missed: a word of a small set.
+pub type Reason = Cow<'static, str>;
+
 /// What was counted on the way from source to report: `started = recorded + open + dropped`, at any instant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Losses {
     /// Hops that began.
     pub started: u64,
@@ -146,9 +151,9 @@ pub struct Losses {
     /// Hops that are open.
     pub open: u64,
     /// Hops that were dropped, by reason.
-    pub dropped: BTreeMap<&'static str, u64>,
+    pub dropped: BTreeMap<Reason, u64>,
     /// Observations that a full buffer did not take, by buffer: each may have belonged to any hop, and lowers confidence.
-    pub missed: BTreeMap<&'static str, u64>,
+    pub missed: BTreeMap<Reason, u64>,
 }
 
 impl Losses {

@@ -1,11 +1,12 @@
 //! The one record: a span, and for a hop what is known of the call.
 
 use super::{ConnectionState, FailedBy, Kind, Name, Nanos, Origin, Outcome, Timeline};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 
 /// Identifies a span within its trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SpanId(pub u64);
 
 impl std::fmt::Display for SpanId {
@@ -16,7 +17,7 @@ impl std::fmt::Display for SpanId {
 }
 
 /// Identifies a trace; never all zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TraceId(pub [u8; 16]);
 
 impl std::fmt::Display for TraceId {
@@ -27,7 +28,7 @@ impl std::fmt::Display for TraceId {
 }
 
 /// What a span is to its service: OpenTelemetry's span kinds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Work inside the service.
     #[default]
@@ -43,7 +44,7 @@ pub enum Role {
 }
 
 /// One piece of work with a start and, once it ended, an end.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// Its id, unique in the trace as far as the sender keeps the rule.
     pub id: SpanId,
@@ -113,7 +114,7 @@ impl Span {
 }
 
 /// What is known of one logical call to a dependency.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// Which source made the record.
     pub origin: Origin,
@@ -145,6 +146,8 @@ pub struct Call {
     pub client: Client,
     /// Who it is on the network: `127.0.0.1:8000`.
     pub address: Option<Name>,
+    /// The trace that the caller said it belongs to (`traceparent`).
+    pub trace_id: Option<TraceId>,
     /// The caller left after this long without a move of the peer (its read timeout, cancellation or exit).
     pub gave_up_after: Option<Nanos>,
     /// The peer is a process of the observed tree itself: shown, never a culprit unless named.
@@ -156,7 +159,7 @@ pub struct Call {
 }
 
 /// One try of a hop on the wire.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Counts from 1.
     pub number: u32,
@@ -206,6 +209,7 @@ impl Call {
             bytes: Bytes::default(),
             client: Client::default(),
             address: None,
+            trace_id: None,
             gave_up_after: None,
             internal: false,
             opaque: false,
@@ -225,7 +229,7 @@ impl Call {
 }
 
 /// Token counts as the answer told them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tokens {
     /// Of the input.
     pub input: Option<u64>,
@@ -234,7 +238,7 @@ pub struct Tokens {
 }
 
 /// Bytes moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bytes {
     /// From the caller.
     pub sent: u64,
@@ -243,7 +247,7 @@ pub struct Bytes {
 }
 
 /// The caller's side of a hop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its process id.
     pub pid: Option<u32>,

@@ -1,9 +1,10 @@
 //! A hop's time as disjoint tiles.
 
 use super::{Nanos, Phase, StallCause};
+use serde::{Deserialize, Serialize};
 
 /// One part of a timeline: from the end of the tile before (or the timeline's start) to `end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tile {
     /// The phase.
     pub phase: Phase,
@@ -14,10 +15,26 @@ pub struct Tile {
 }
 
 /// A stretch of time tiled by phases without gap or overlap: the phases sum to the whole by construction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
 pub struct Timeline {
     start: Nanos,
     tiles: Vec<Tile>,
+}
+
+/// A timeline as it was written down, by whoever.
+#[derive(Deserialize)]
+struct Written {
+    start: Nanos,
+    tiles: Vec<Tile>,
+}
+
+impl From<Written> for Timeline {
+    fn from(written: Written) -> Self {
+        let mut line = Self::new(written.start);
+        written.tiles.into_iter().for_each(|tile| line.extend(tile));
+        line
+    }
 }
 
 /// A tile with both of its ends.

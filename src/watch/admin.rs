@@ -38,8 +38,8 @@ impl Inner {
 
 fn answer(inner: &Weak<Inner>, path: &str) -> Option<Page> {
     match path {
-        "/metrics" => Some(Page { content_type: CONTENT_TYPE, body: inner.upgrade()?.metrics()? }),
-        "/healthz" => Some(Page { content_type: "text/plain; charset=utf-8", body: "ok\n".to_owned() }),
+        "/metrics" => Some(Page::new(CONTENT_TYPE, inner.upgrade()?.metrics()?)),
+        "/healthz" => Some(Page::line(http::StatusCode::OK, "ok")),
         _ => None,
     }
 }

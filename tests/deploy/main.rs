@@ -8,7 +8,8 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, their helpers too")]
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -77,6 +78,30 @@ fn the_container_file_copies_all_that_the_manifest_names() {
     let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let msrv = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"')).unwrap();
     assert!(text.contains(&format!("FROM rust:{msrv}-")), "it builds with {msrv}");
+}
+
+#[test]
+fn the_health_check_succeeds_where_the_agent_answers_and_fails_where_nobody_does() {
+    let text = example("Containerfile");
+    let check = text.split("HEALTHCHECK").nth(1).unwrap().split("CMD ").nth(1).unwrap().lines().next().unwrap();
+    let words: Vec<String> = serde_json::from_str(check).unwrap();
+    assert_eq!(words[0], "/usr/bin/hopwatch");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    let ask = || {
+        let words = words[1..].iter().map(|word| word.replace("127.0.0.1:9470", &place));
+        judged(Command::new(HOPWATCH).args(words).current_dir("/")).0
+    };
+    let agent = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut head = [0; 4096];
+        let length = client.read(&mut head).unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n").unwrap();
+        String::from_utf8_lossy(&head[..length]).into_owned()
+    });
+    assert!(ask());
+    assert!(agent.join().unwrap().starts_with("GET /healthz HTTP/1.1\r\n"));
+    assert!(!ask(), "nobody listens any more");
 }
 
 #[test]

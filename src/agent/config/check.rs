@@ -7,7 +7,7 @@ use super::words::Target;
 use super::{AgentSettings, Dependency, ENV_CONFIG, Flag, GatewaySettings, Route, RunSettings, TcpRoute};
 use crate::agent::duration;
 use crate::agent::nearest::nearest;
-use crate::gateway::connect::ProxyError;
+use crate::gateway::connect::{Proxies, ProxyError};
 use crate::model::{Kind, Name, redact};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -215,7 +215,8 @@ pub(super) fn places(agent: &AgentSettings, gateway: &GatewaySettings, entries: 
             faults.add(source.clone(), problem);
         }
     }
-    for (variable, proxy) in gateway.proxies().each() {
+    let proxies = gateway.proxy_variables();
+    for (variable, proxy) in Proxies::read(|name| proxies.get(name).cloned()).each() {
         let problem = match proxy {
             Ok(proxy) => leads_back(&Target { host: proxy.host.to_string(), port: proxy.port }, &listeners),
             Err(error) => Some(Problem::new(error.to_string(), ProxyError::HINT)),

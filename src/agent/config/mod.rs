@@ -35,7 +35,6 @@ pub use words::{
     check_program_name, parse_kind, parse_place,
 };
 
-use crate::gateway::connect::Proxies;
 use crate::model::{Kind, naming::Rule};
 use fault::Faults;
 use keys::{Key, Table};
@@ -219,16 +218,17 @@ impl Settings {
 }
 
 impl GatewaySettings {
-    /// The proxies on the way to upstreams.
-    pub(crate) fn proxies(&self) -> Proxies {
+    /// The proxies on the way to upstreams, by their variables in lower case, and `no_proxy`. They hold credentials.
+    #[must_use]
+    pub fn proxy_variables(&self) -> BTreeMap<String, String> {
         let url = |proxy: &Option<ProxyUrl>| proxy.as_ref().map(|url| url.secret().to_owned());
-        Proxies::read(|variable| match variable {
-            "http_proxy" => url(&self.http_proxy),
-            "https_proxy" => url(&self.https_proxy),
-            "all_proxy" => url(&self.all_proxy),
-            "no_proxy" => Some(self.no_proxy.join(",")),
-            _ => None,
-        })
+        let all = [
+            ("http_proxy", url(&self.http_proxy)),
+            ("https_proxy", url(&self.https_proxy)),
+            ("all_proxy", url(&self.all_proxy)),
+            ("no_proxy", Some(self.no_proxy.join(","))),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 }
 

@@ -102,7 +102,7 @@ fn a_full_configuration_is_read() {
     let [docs, rest] = &settings.routes[..] else { panic!() };
     assert_eq!((&*docs.prefix.0, *docs.host), ("/docs", HostHeader::Upstream));
     assert_eq!((&*rest.prefix.0, *rest.host), ("", HostHeader::Keep));
-    assert!(rest.upstream.is_https());
+    assert_eq!(rest.upstream.base.path(), "/v1");
     assert_eq!(rest.upstream.target(), Target { host: "api.example.com".into(), port: 443 });
     assert_eq!(settings.tcp_routes[0].upstream.value, Target { host: "db.internal".into(), port: 5432 });
     assert_eq!(settings.kind_of("docs"), Some(Kind::Retrieval));
@@ -289,7 +289,7 @@ fn proxies_are_taken_from_the_environment_as_clients_take_them() {
     assert_eq!(urls[2], "socks5://secret@h:1");
     let told: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["all_proxy: `all_proxy` names a SOCKS proxy, which is not spoken"]);
-    assert_eq!(settings.gateway.proxies().faults().count(), 1);
+    assert_eq!(settings.gateway.proxy_variables()["all_proxy"], "socks5://secret@h:1");
     let unset = beside(&[("http_proxy", "http://h:1")], &[("gateway.http_proxy", "")]).unwrap();
     assert_eq!(*unset.gateway.http_proxy, None, "an empty flag unsets");
 }

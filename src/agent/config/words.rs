@@ -4,6 +4,7 @@ use super::fault::Problem;
 use super::value::{Literal, Value};
 use crate::agent::address;
 use crate::agent::nearest::nearest;
+use crate::gateway::Base;
 use crate::model::{Kind, Name, naming, redact};
 use std::fmt;
 use std::net::SocketAddr;
@@ -36,7 +37,12 @@ pub struct Prefix(pub String);
 
 /// Base URL of a route's upstream: `http` or `https`, a host, perhaps a port and a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream(pub http::Uri);
+pub struct Upstream {
+    /// As it was written.
+    text: String,
+    /// As the gateway reads it.
+    pub base: Base,
+}
 
 /// Which `host` a route's upstream is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,18 +84,10 @@ impl ProxyUrl {
 }
 
 impl Upstream {
-    /// Whether it is spoken to over TLS.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
-        self.0.scheme() == Some(&http::uri::Scheme::HTTPS)
-    }
-
-    /// Where it is: the scheme's own port where none is named.
-    #[must_use]
-    pub fn target(&self) -> Target {
-        let host = self.0.host().unwrap_or_default();
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Target { host: bare.to_ascii_lowercase(), port: self.0.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 }) }
+    /// Where it is.
+    pub(super) fn target(&self) -> Target {
+        let origin = &self.base.origin;
+        Target { host: origin.host.to_string(), port: origin.port }
     }
 }
 
@@ -285,20 +283,16 @@ impl Value for Upstream {
 
     fn of_text(text: &str) -> Result<Self, Problem> {
         let refuse = |what: &str, hint: &str| Err(Problem::new(format!("upstream {what}"), hint));
-        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
         // Before it is quoted anywhere: what stands there may be a secret.
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        if authority.contains('@') {
+        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@') {
             return refuse("holds credentials, which are not sent", "leave them out; clients send their own");
         }
         if text.contains(['?', '#']) {
             return refuse("holds a query or a fragment", "write the address and the path alone");
         }
-        let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-        match text.parse::<http::Uri>() {
-            Ok(uri) if known && uri.host().is_some_and(|host| !host.is_empty()) && port_is_right(&uri, authority) => {
-                Ok(Self(uri))
-            }
+        match Base::parse(text) {
+            Ok(base) if base.origin.port > 0 => Ok(Self { text: text.trim_end_matches('/').to_owned(), base }),
             _ => refuse(
                 &format!("`{}` is no URL", redact::name(text)),
                 "write it with its scheme: `http://127.0.0.1:8000` or `https://api.example.com/v1`",
@@ -307,15 +301,8 @@ impl Value for Upstream {
     }
 
     fn text(&self) -> String {
-        let text = self.0.to_string();
-        text.strip_suffix('/').map_or(text.clone(), str::to_owned)
+        self.text.clone()
     }
-}
-
-/// Whether what stands behind the host, if anything does, is a port.
-fn port_is_right(uri: &http::Uri, authority: &str) -> bool {
-    let written = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':');
-    if written { uri.port_u16().is_some_and(|port| port > 0) } else { uri.port().is_none() }
 }
 
 impl Value for HostHeader {

@@ -276,7 +276,7 @@ fn a_retry_that_gave_up_is_one_failed_call_with_its_backoff() {
 fn lost_observations_and_estimates_lower_the_confidence() {
     let run =
         run(1_000).call(Kind::Llm, "openai", 100, &[(Phase::Wait, 900)]).failed(Outcome::ServerError, FailedBy::Peer).exit(1);
-    let lost = Losses { missed: [("ring", 1)].into(), ..Losses::default() };
+    let lost = Losses { missed: [("ring".into(), 1)].into(), ..Losses::default() };
     assert_eq!(super::super::judge(&run, &lost).verdict.unwrap().confidence, Confidence::Low);
     let inferred = run.with(|span, _| span.inferred = true);
     assert_eq!(judge(&inferred).verdict.unwrap().confidence, Confidence::Low);

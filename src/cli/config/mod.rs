@@ -4,7 +4,7 @@ mod check;
 mod options;
 mod show;
 
-pub(super) use options::settings;
+pub(super) use options::{ConfigOptions, settings, told};
 
 use super::Failure;
 use crate::agent::config::commented_file;

@@ -34,7 +34,7 @@ pub(crate) fn settings(sources: &Sources) -> Result<Settings, Failure> {
 }
 
 /// Mistakes as a failure.
-pub(super) fn told(faults: &[Fault]) -> Failure {
+pub(crate) fn told(faults: &[Fault]) -> Failure {
     faults.iter().fold(Failure::silent(status::USAGE), |failure, fault| {
         let told = Failure::usage(fault.to_string());
         failure.and(match &fault.hint {

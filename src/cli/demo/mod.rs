@@ -7,7 +7,8 @@ mod servers;
 pub(super) use agent::{AgentArgs, agent};
 
 use super::color::Color;
-use super::run::{Finished, Inbox, JsonFile, Plan, Via, report, supervise};
+use super::run::{Finished, JsonFile, Plan, Via, report, supervise};
+use super::signals::Inbox;
 use super::{Failure, status, tell};
 use crate::export::report::{Style, text};
 use crate::model::naming::Rule;
@@ -114,6 +115,7 @@ fn plan(fault: Fault, servers: &Servers, program: OsString, json: Option<JsonFil
         metrics: None,
         quiet: false,
         gateway: None,
+        agent: None,
         otlp: None,
         source: "demo",
     }

@@ -188,7 +188,7 @@ fn tls(one: &Try) -> Option<TlsReport> {
 fn exceeded(limit: &Limit, tries: &[Try]) -> Option<ExceededReport> {
     let time = |one: &Try| limit.phase.map_or(Some(one.timeline.duration()), |phase| one.timeline.total(phase));
     let longest = tries.iter().filter_map(time).max()?;
-    let allowed = Nanos::try_from(limit.allowed.as_nanos()).unwrap_or(Nanos::MAX);
+    let allowed = crate::model::clock::nanos(limit.allowed);
     let report = || ExceededReport { limit: limit.name().to_owned(), max_ms: millis(longest), allowed_ms: millis(allowed) };
     (longest > allowed).then(report)
 }

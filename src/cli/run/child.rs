@@ -1,8 +1,8 @@
 //! The command as a process.
 
 use super::options::Plan;
-use super::signals::{Inherited, send};
 use super::stdio;
+use crate::cli::signals::{Inherited, send};
 use crate::cli::{Failure, status};
 use std::ffi::OsString;
 use std::io;

@@ -4,12 +4,11 @@ mod child;
 mod export;
 mod json;
 mod message;
-mod metrics;
 mod name;
+mod onlookers;
 mod options;
 mod relay;
 pub(super) mod report;
-mod signals;
 mod source;
 mod stdio;
 mod supervise;
@@ -17,9 +16,9 @@ mod supervise;
 pub(super) use json::JsonFile;
 pub(super) use options::{Plan, RunArgs, Via, dependency_option, duration_option};
 pub(super) use report::Finished;
-pub(super) use signals::Inbox;
 pub(super) use supervise::supervise;
 
+use super::signals::Inbox;
 use super::{Failure, tell};
 use crate::export::report::{Style, text};
 

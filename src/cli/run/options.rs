@@ -1,8 +1,9 @@
 //! Options of `run`, and the plan that they make together with the configuration and the environment.
 
 use super::json::JsonFile;
-use super::{export, metrics, name};
-use crate::agent::config::{Program, Sources, check_dependency_name, check_program_name, parse_kind, parse_place};
+use super::{export, name};
+use crate::agent::address;
+use crate::agent::config::{Program, RunAgent, Sources, check_dependency_name, check_program_name, parse_kind, parse_place};
 use crate::agent::duration::{self, DurationError};
 use crate::agent::gateway;
 use crate::agent::providers::ProviderRoutes;
@@ -89,7 +90,7 @@ Known providers (OpenAI, Azure OpenAI, Anthropic, Ollama and others) need no nam
     json: Option<PathBuf>,
 
     /// Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the command runs
-    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = metrics::address_option)]
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address_option)]
     #[arg(long_help = "\
 Serve the metrics of the run so far to Prometheus, at http://ADDRESS/metrics, while the
 command runs. A port alone is the loopback's; port 0 takes any that is free, and standard
@@ -98,6 +99,15 @@ failed ones that may be tried again 10 s after it. What ends with the command is
 report alone.
 Short runs end between two scrapes: send those to a collector (OTEL_EXPORTER_OTLP_ENDPOINT)")]
     metrics: Option<SocketAddr>,
+
+    /// Hand the run to an agent as it goes on and when it ends: its admin address, or `auto` for the one of this host
+    #[arg(long, value_name = "[ADDRESS:]PORT|auto", value_parser = agent_option)]
+    #[arg(long_help = "\
+Hand the run to an agent (`hopwatch agent`) as it goes on and when it ends, so that many short
+runs are seen in one place: its metrics, its spans, its page. Name its admin address, or `auto`
+for the agent of this host, where there is one [default: $HOPWATCH_AGENT]. A run whose agent is
+away goes on without")]
+    agent: Option<RunAgent>,
 
     /// Print no report and no notes; errors are still told
     #[arg(long, short)]
@@ -155,6 +165,8 @@ pub(crate) struct Plan {
     pub(crate) json: Option<JsonFile>,
     /// Where to serve metrics.
     pub(crate) metrics: Option<SocketAddr>,
+    /// The agent that the run is handed to.
+    pub(crate) agent: Option<RunAgent>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
     /// The gateway that the command is pointed at, where it is seen that way.
@@ -218,6 +230,7 @@ impl RunArgs {
             skip,
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
             metrics: self.metrics,
+            agent: self.agent.or(*settings.run.agent),
             quiet: self.quiet,
             source: "run",
             command,
@@ -229,6 +242,16 @@ impl RunArgs {
 /// Reads a duration.
 pub(in crate::cli) fn duration_option(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|error| format!("{error}\nhint: {}", DurationError::HINT))
+}
+
+/// Reads `[ADDRESS:]PORT`.
+fn address_option(text: &str) -> Result<SocketAddr, String> {
+    address::parse(text).map_err(|message| format!("{message}\nhint: {}", address::HINT))
+}
+
+/// Reads an agent's address, or `auto`.
+fn agent_option(text: &str) -> Result<RunAgent, String> {
+    if text == "auto" { Ok(RunAgent::Auto) } else { address_option(text).map(RunAgent::At) }
 }
 
 /// Reads the base name of a program.

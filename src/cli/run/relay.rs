@@ -28,7 +28,7 @@ impl Relay {
     /// What points the command at it.
     pub(super) fn environment(&self, plan: &GatewayPlan) -> Vec<(OsString, OsString)> {
         let mut environment = Vec::new();
-        let Some(&address) = self.addresses().first() else { return environment };
+        let Some(address) = self.addresses().next() else { return environment };
         if plan.sets_proxies {
             let proxy = format!("http://{address}");
             environment.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
@@ -42,7 +42,7 @@ impl Relay {
     }
 
     /// Where it listens.
-    pub(super) fn addresses(&self) -> &[SocketAddr] {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.addresses()
     }
 

@@ -2,6 +2,7 @@
 
 use super::export::Export;
 use super::message;
+use super::onlookers::Onlookers;
 use super::options::Plan;
 use super::source::Source;
 use crate::agent::assemble::{RunFacts, process_run};
@@ -34,14 +35,14 @@ pub(crate) struct Finished {
 }
 
 /// Judges a run that is over.
-pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
+pub(super) fn finish(source: Source, onlookers: Onlookers, facts: Facts<'_>, code: u8) -> Finished {
     let Facts { plan, start, end, exit } = facts;
     let observed = source.finish(end);
     let notes = message::notes(observed.as_ref());
     let looked = observed.is_some();
     let observed = observed.unwrap_or_default();
     let losses = observed.losses.clone();
-    let deadline = plan.deadline.map(|deadline| Nanos::try_from(deadline.as_nanos()).unwrap_or(Nanos::MAX));
+    let deadline = plan.deadline.map(crate::model::clock::nanos);
     let facts = RunFacts { name: plan.name.as_str().into(), start, end: Some(end), seen_until: end, deadline, exit: Some(exit) };
     let mut run = process_run(observed, facts);
     let mut judgement = attribution::judge(&run, &losses);
@@ -51,6 +52,7 @@ pub(super) fn finish(source: Source, facts: Facts<'_>, code: u8) -> Finished {
     }
     let findings = attribution::findings(&[&run]);
     let export = plan.otlp.as_ref().and_then(|config| Export::start(config, &mut run, &judgement));
+    onlookers.finish(&run, &losses, export.is_some());
     let report = report::report(plan.source, end, &[(&run, &judgement)], &findings, &losses, notes);
     Finished { code, by_user: exit.by_user, report, export }
 }

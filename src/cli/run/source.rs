@@ -23,6 +23,7 @@ const GRACE: Duration = Duration::from_millis(250);
 pub(super) struct Source {
     observing: Option<(Place, Observer)>,
     relay: Option<Relay>,
+    run_id: String,
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -36,8 +37,9 @@ pub(super) struct View {
 impl Source {
     /// Gets ready to see a command; says why, where it cannot be seen.
     pub(super) fn open(plan: &Plan, program: &Path, anchor: Anchor) -> Result<Self, Failure> {
-        let environment = vec![(ENV_RUN_ID.into(), run_id().into())];
-        let mut source = Self { observing: None, relay: None, environment };
+        let run_id = run_id();
+        let environment = vec![(ENV_RUN_ID.into(), run_id.clone().into())];
+        let mut source = Self { observing: None, relay: None, run_id, environment };
         let observes = matches!(plan.via, Via::Auto | Via::Observer | Via::Both);
         let mut relays = matches!(plan.via, Via::Gateway | Via::Both);
         if observes && let Err(reason) = source.observe(plan, program, anchor) {
@@ -73,6 +75,11 @@ impl Source {
         Ok(())
     }
 
+    /// The id of the run.
+    pub(super) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
     /// What is set in the command's environment.
     pub(super) fn environment(&self) -> &[(OsString, OsString)] {
         &self.environment
@@ -100,7 +107,7 @@ impl Source {
         });
         match self.relay.take() {
             Some(relay) => {
-                let addresses = relay.addresses().to_vec();
+                let addresses: Vec<_> = relay.addresses().collect();
                 Some(stitch(observed.unwrap_or_default(), relay.finish(), &addresses))
             }
             None => observed,

@@ -2,11 +2,11 @@
 
 use super::child::{Change, Child};
 use super::message;
-use super::metrics::Exposed;
+use super::onlookers::Onlookers;
 use super::options::Plan;
 use super::report::{self, Finished};
-use super::signals::{Inbox, Signal, stop_self};
 use super::source::Source;
+use crate::cli::signals::{Inbox, Signal, stop_self};
 use crate::cli::{Failure, status, tell};
 use crate::model::clock::{Anchor, monotonic};
 use crate::model::{Exit, Nanos};
@@ -26,9 +26,11 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     let program = message::resolve(&plan.command)?;
     let anchor = Anchor::new(monotonic_nanos());
     let source = Source::open(plan, &program, anchor)?;
-    let exposed = plan.metrics.map(|address| Exposed::start(address, source.view())).transpose()?;
+    let onlookers = Onlookers::start(plan, &source, anchor)?;
+    let mut environment = source.environment().to_vec();
+    environment.extend(onlookers.environment());
     let start = anchor.now();
-    let child = Child::start(plan, &program, source.environment(), inbox.inherited())?;
+    let child = Child::start(plan, &program, &environment, inbox.inherited())?;
     let mut watch = Watch {
         plan,
         anchor,
@@ -42,10 +44,9 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     let exit = watch.until_the_end(&inbox)?;
     let end = anchor.now();
     inbox.close();
-    drop(exposed);
     let facts = report::Facts { plan, start, end, exit };
     let code = if exit.by_deadline { status::TIMED_OUT } else { u8::try_from(exit.code).unwrap_or(u8::MAX) };
-    Ok(report::finish(source, facts, code))
+    Ok(report::finish(source, onlookers, facts, code))
 }
 
 /// The command and what was done to it so far.

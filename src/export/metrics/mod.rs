@@ -180,11 +180,16 @@ impl Metrics {
             let (kind, dependency) = who(row.component.kind, row.component.dependency.as_ref());
             self.seconds_counter(&names::BLAME, &[&run.name, kind, dependency, row.component.phase.as_str()], seconds(row.time));
         }
-        if let Some(verdict) = &judgement.verdict {
-            let (kind, dependency) = who(verdict.component.kind, verdict.component.dependency.as_ref());
-            let cause = verdict.cause.map_or("", crate::model::Cause::as_str);
-            self.counter(&names::VERDICTS, &[&run.name, kind, dependency, verdict.component.phase.as_str(), cause, outcome], 1);
-        }
+        self.verdict(&run.name, judgement);
+    }
+
+    /// The verdict on a run, or on a call of no run, by this name.
+    pub(crate) fn verdict(&mut self, run: &str, Judgement { outcome, verdict, .. }: &Judgement) {
+        let Some(verdict) = verdict else { return };
+        let (kind, dependency) = who(verdict.component.kind, verdict.component.dependency.as_ref());
+        let cause = verdict.cause.map_or("", crate::model::Cause::as_str);
+        let labels = [run, kind, dependency, verdict.component.phase.as_str(), cause, outcome.as_str()];
+        self.counter(&names::VERDICTS, &labels, 1);
     }
 
     /// What is open right now; what was open the last time and is not any more goes to 0.

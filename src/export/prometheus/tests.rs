@@ -65,8 +65,8 @@ fn all(metrics: &mut Metrics) {
     metrics.gate(&gate);
     metrics.startup(Outcome::Ok, time, [(HOSTILE, time)]);
     metrics.stall(HOSTILE, time);
-    let dropped = [("hops_full", 1)].into_iter().collect();
-    let missed = [("ring", 1)].into_iter().collect();
+    let dropped = [("hops_full".into(), 1)].into();
+    let missed = [("ring".into(), 1)].into();
     metrics.losses(&Losses { started: 3, recorded: 1, open: 1, dropped, missed });
     metrics.exports([("exported", 1)], 2);
     // One dependency too many.

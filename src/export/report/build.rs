@@ -7,8 +7,8 @@ use super::{
 use crate::attribution::Judgement;
 use crate::model::clock::rfc3339;
 use crate::model::{
-    Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Run, Span, SpanId,
-    Timeline, Verdict, millis, redact,
+    Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Reason, Run, Span,
+    SpanId, Timeline, Verdict, millis, redact,
 };
 use std::collections::BTreeMap;
 
@@ -259,7 +259,7 @@ fn phase_summary(calls: &[&Call], phase: Phase) -> Option<PhaseSummary> {
 }
 
 fn loss_report(losses: &Losses) -> LossReport {
-    let owned = |counts: &BTreeMap<&'static str, u64>| counts.iter().map(|(reason, n)| ((*reason).to_owned(), *n)).collect();
+    let owned = |counts: &BTreeMap<Reason, u64>| counts.iter().map(|(reason, n)| (reason.to_string(), *n)).collect();
     LossReport {
         started: losses.started,
         recorded: losses.recorded,

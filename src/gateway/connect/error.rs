@@ -9,7 +9,7 @@ use crate::lookup::LookupError;
 use crate::model::clock::rfc3339;
 use crate::model::error_type as code;
 use crate::model::human::human_duration;
-use crate::model::{FailedBy, Name, Nanos, Outcome, Phase, redact};
+use crate::model::{FailedBy, Name, Outcome, Phase, redact};
 use rustls::CertificateError;
 use std::error::Error;
 use std::fmt;
@@ -270,7 +270,7 @@ fn system_code(error: &io::Error, other: &'static str) -> &'static str {
 }
 
 fn unanswered(after: Duration) -> String {
-    format!("no answer within {}", human_duration(Nanos::try_from(after.as_nanos()).unwrap_or(Nanos::MAX)))
+    format!("no answer within {}", human_duration(crate::model::clock::nanos(after)))
 }
 
 /// How far an attempt got: one that was turned down reached somebody, one that was not answered at least left.

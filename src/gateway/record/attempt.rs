@@ -2,7 +2,7 @@
 
 use super::exchange::{Exchange, MILLI, State, Tried};
 use crate::hops::{CallerId, Key, Try};
-use crate::model::{Bytes, Name, Naming, Nanos, Origin, Phase, SpanId, Timeline, Tokens};
+use crate::model::{Bytes, Name, Naming, Nanos, Origin, Phase, SpanId, Timeline, Tokens, TraceId};
 use crate::wire::headers::ContentType;
 use crate::wire::provider;
 use std::hash::{Hash, Hasher};
@@ -49,6 +49,7 @@ pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: 
             is_loop: true,
             id,
             parent: exchange.fields.traceparent.map(|trace| SpanId(u64::from_be_bytes(trace.parent_id))),
+            trace_id: exchange.fields.traceparent.map(|trace| TraceId(trace.trace_id)),
             named: named.clone(),
             operation: operation.clone(),
             timeline: if last { timeline(&state, tried, &unread, now) } else { plain_timeline(tried, tried.end.unwrap_or(now)) },

@@ -8,14 +8,17 @@ use crate::hops::{Candidate, Hop, Hops, Try};
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos, Outcome, Span, Stall};
 use slab::Slab;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most ended exchanges that wait to be made hops of.
 const ENDED_MAX: usize = 65_536;
-/// Most facts of connections that are kept.
+/// Most facts of connections, and of clients that did not read, that are kept for the report of a run.
 const FACTS_MAX: usize = 100_000;
+/// Likewise where nothing ends: the last ones.
+const FACTS_LAST: usize = 10_000;
 
 /// Where the data path tells of exchanges. Its lock is held for a few instructions at each end of an exchange.
 #[derive(Debug)]
@@ -42,10 +45,10 @@ struct Flow {
 struct Assembly {
     hops: Hops,
     naming: Arc<Naming>,
-    connections: Vec<ConnectionFact>,
-    stalls: Vec<Stall>,
+    connections: VecDeque<ConnectionFact>,
+    stalls: VecDeque<Stall>,
     keep: Keep,
-    dropped: u64,
+    missed: u64,
 }
 
 /// An exchange's place among the open ones.
@@ -78,7 +81,14 @@ impl Recorder {
             anchor,
             ids: Ids(AtomicU64::new(seed)),
             flow: Mutex::default(),
-            assembly: Mutex::new(Assembly { hops, naming, connections: Vec::new(), stalls: Vec::new(), keep, dropped: 0 }),
+            assembly: Mutex::new(Assembly {
+                hops,
+                naming,
+                connections: VecDeque::new(),
+                stalls: VecDeque::new(),
+                keep,
+                missed: 0,
+            }),
         }
     }
 
@@ -131,12 +141,13 @@ impl Recorder {
     /// A client did not read what was there for it.
     pub(crate) fn stalled(&self, stall: Stall) {
         let mut assembly = self.assembly();
-        if assembly.stalls.len() >= FACTS_MAX && assembly.keep == Keep::Open {
-            assembly.stalls.clear();
-        }
-        if assembly.stalls.len() < FACTS_MAX {
-            assembly.stalls.push(stall);
-        }
+        let keep = assembly.keep;
+        keep.fact(&mut assembly.stalls, stall);
+    }
+
+    /// Facts of the connections of clients that are over, as far as they are kept.
+    pub(crate) fn connections(&self) -> Vec<ConnectionFact> {
+        self.assembly().connections.iter().cloned().collect()
     }
 
     /// Makes hops of what ended and is known in full.
@@ -175,7 +186,7 @@ impl Recorder {
         spans.extend(live.open);
         spans.sort_by_key(|span| (span.start, span.id));
         let (connections, stalls) = (std::mem::take(&mut assembly.connections), std::mem::take(&mut assembly.stalls));
-        Carried { spans, connections, stalls, losses }
+        Carried { spans, connections: connections.into(), stalls: stalls.into(), losses }
     }
 
     /// What was counted, at this very moment: `started = recorded + open + dropped`.
@@ -186,12 +197,13 @@ impl Recorder {
     fn losses_of(&self, assembly: &Assembly) -> Losses {
         let flow = self.flow();
         let (open, queued) = (flow.open.len() as u64, flow.ended.len() as u64);
-        let missed = if flow.missed > 0 { [("connections", flow.missed)].into() } else { Default::default() };
+        let connections = flow.missed + assembly.missed;
+        let missed = if connections > 0 { [("connections".into(), connections)].into() } else { Default::default() };
         let mut losses = assembly.hops.losses((open, 0), missed);
         losses.started += open + queued + flow.dropped;
         losses.recorded += queued;
         if flow.dropped > 0 {
-            losses.dropped.insert("queue_full", flow.dropped);
+            losses.dropped.insert("queue_full".into(), flow.dropped);
         }
         losses
     }
@@ -265,16 +277,23 @@ impl Assembly {
 
     /// Keeps what is known of a client's connection that is over.
     fn close(&mut self, downstream: &Downstream) {
-        if self.connections.len() >= FACTS_MAX {
-            if self.keep == Keep::All {
-                self.dropped += 1;
-            } else {
-                self.connections.clear();
-            }
+        let Some(fact) = downstream.fact() else { return };
+        if !self.keep.fact(&mut self.connections, fact) {
+            self.missed += 1;
         }
-        if self.connections.len() < FACTS_MAX {
-            self.connections.extend(downstream.fact());
+    }
+}
+
+impl Keep {
+    /// Keeps a fact; whether there was room for all of them.
+    fn fact<T>(self, kept: &mut VecDeque<T>, fact: T) -> bool {
+        match self {
+            Self::All if kept.len() >= FACTS_MAX => return false,
+            Self::Open if kept.len() >= FACTS_LAST => drop(kept.pop_front()),
+            Self::All | Self::Open => {}
         }
+        kept.push_back(fact);
+        true
     }
 }
 

@@ -10,6 +10,7 @@ fn settings(routes: Vec<Route>) -> Settings {
         failure: UpstreamFailure::Close,
         limits: Limits::default(),
         connecting: Connecting::default(),
+        tls: None,
     }
 }
 
@@ -107,7 +108,12 @@ fn a_route_names_its_dependency_unless_the_place_has_an_explicit_name() {
 fn base_urls_are_read_with_their_path_and_without_their_query() {
     let base = Base::parse("https://Api.Example/v1/?key=secret").unwrap();
     assert_eq!((base.authority().as_str(), base.path()), ("api.example:443", "/v1"));
-    for wrong in ["", "api.example", "ftp://a/", "http://", "/v1"] {
+    for wrong in ["", "api.example", "ftp://a/", "http://", "/v1", "http://h:99999", "http://[::1]:99999/v1"] {
         assert!(Base::parse(wrong).is_err(), "{wrong}");
+    }
+    for (text, authority) in
+        [("http://1:1", "1:1"), ("http://h:/v1", "h:80"), ("https://[::1]", "[::1]:443"), ("http://u:p@h:8/", "h:8")]
+    {
+        assert_eq!(Base::parse(text).unwrap().authority(), authority, "{text}");
     }
 }

@@ -7,14 +7,15 @@ mod buffer;
 mod pump;
 mod upgrade;
 
+pub(crate) use pump::Socket;
 pub(crate) use upgrade::Upgrade;
 
 use super::connect::Stream;
 use super::downstream::DownstreamIo;
 use bytes::Bytes;
-use pump::Socket;
 use std::sync::{Mutex, PoisonError};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// What becomes of a client's connection by HTTP/1.1 once it was answered that it speaks something else from here on.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Switch {
     ///
     /// # Cancel safety
     /// Dropped midway, both connections are closed and what is under way is recorded as ended by the client.
-    pub(crate) async fn carry(self, client: DownstreamIo, early: Bytes) {
+    pub(crate) async fn carry(self, client: impl Socket, early: Bytes) {
         match self {
             Self::Upgrade(upgrade) => upgrade.carry(client, early).await,
         }
@@ -58,6 +59,12 @@ impl Socket for DownstreamIo {
 impl Socket for Stream {
     fn tcp(&self) -> &TcpStream {
         Self::tcp(self)
+    }
+}
+
+impl<S: Socket> Socket for Box<TlsStream<S>> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0.tcp()
     }
 }
 

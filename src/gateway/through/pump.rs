@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 const ASK: Duration = Duration::from_secs(5);
 
 /// A connection that bytes are copied from and to.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// The bare connection.
     fn tcp(&self) -> &TcpStream;
 }

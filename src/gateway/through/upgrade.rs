@@ -1,11 +1,10 @@
 //! A request that made another protocol of its connection (RFC 9110, 7.8): WebSocket (RFC 6455) and others. Its hop lasts until both sides
 //! have closed.
 
-use super::pump::{Over, Passing, pump};
+use super::pump::{Over, Passing, Socket, pump};
 use super::reset;
 use crate::gateway::connect::Stream;
 use crate::gateway::download::Recorded;
-use crate::gateway::downstream::DownstreamIo;
 use crate::gateway::upstream::Lease;
 use crate::hops::{How, Judged};
 use crate::model::{FailedBy, Nanos, Outcome};
@@ -32,7 +31,7 @@ impl Upgrade {
         Some(Self { upstream, early, recorded, _room })
     }
 
-    pub(super) async fn carry(self, mut client: DownstreamIo, early: Bytes) {
+    pub(super) async fn carry(self, mut client: impl Socket, early: Bytes) {
         let Self { mut upstream, early: answered, mut recorded, _room } = self;
         let anchor = recorded.exchange.downstream.anchor;
         let over = pump(&mut client, &mut upstream, [early, answered], anchor, &mut recorded).await;

@@ -7,7 +7,7 @@ use crate::instrument::propagate::Remote;
 use crate::instrument::stall::Blocked;
 use crate::instrument::stall::poll::{self, Long, Poll};
 use crate::instrument::stall::runtime::{self, same};
-use crate::model::{Call, Losses, Nanos, Phase, SpanId, Stall, TraceId};
+use crate::model::{Call, Losses, Nanos, Phase, Reason, SpanId, Stall, TraceId};
 use slab::Slab;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,8 +130,8 @@ impl Counts {
     }
 
     pub(crate) fn losses(&self) -> Losses {
-        let told = |counts: &[(&'static str, u64)]| -> BTreeMap<&'static str, u64> {
-            counts.iter().copied().filter(|&(_, count)| count > 0).collect()
+        let told = |counts: &[(&'static str, u64)]| -> BTreeMap<Reason, u64> {
+            counts.iter().filter(|&&(_, count)| count > 0).map(|&(reason, count)| (reason.into(), count)).collect()
         };
         Losses {
             started: self.started,

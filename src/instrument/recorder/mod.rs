@@ -184,19 +184,19 @@ impl Recorder {
         self.shards.iter().chain(&runs.logs).for_each(|log| counts.add(&log.counts()));
         let mut losses = counts.losses();
         if runs.missed > 0 {
-            losses.missed.insert("runs", runs.missed);
+            losses.missed.insert("runs".into(), runs.missed);
         }
         let stalls = self.shared.runtimes.missed();
         if stalls > 0 {
-            losses.missed.insert("stalls", stalls);
+            losses.missed.insert("stalls".into(), stalls);
         }
         let odd = self.shared.odd_names.load(Ordering::Relaxed);
         if odd > 0 {
-            losses.missed.insert("odd_names", odd);
+            losses.missed.insert("odd_names".into(), odd);
         }
         let attempts = self.shared.missed_attempts.load(Ordering::Relaxed);
         if attempts > 0 {
-            losses.missed.insert("attempts", attempts);
+            losses.missed.insert("attempts".into(), attempts);
         }
         losses
     }

@@ -2,8 +2,9 @@
 
 use super::record::{Subject, SubjectId};
 use crate::attribution::History;
-use crate::instrument::clock::{self, Clock};
+use crate::instrument::clock::Clock;
 use crate::instrument::stall::{self, runtime::Runtimes};
+use crate::model::clock::nanos;
 use crate::model::{Name, Nanos, redact};
 use rustc_hash::FxHashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,7 +70,7 @@ impl Shared {
             drain: OnceLock::new(),
             history: Mutex::default(),
             runtimes: Runtimes::default(),
-            stall_threshold: AtomicU64::new(clock::nanos(stall::THRESHOLD)),
+            stall_threshold: AtomicU64::new(nanos(stall::THRESHOLD)),
         }
     }
 
@@ -127,7 +128,7 @@ impl Shared {
 
     /// Sets it; nothing shorter than a tick can be told apart.
     pub(crate) fn set_stall_threshold(&self, threshold: std::time::Duration) {
-        self.stall_threshold.store(clock::nanos(threshold.max(stall::TICK)), Ordering::Relaxed);
+        self.stall_threshold.store(nanos(threshold.max(stall::TICK)), Ordering::Relaxed);
     }
 
     pub(crate) fn drain(&self) -> Option<Arc<dyn Drain>> {

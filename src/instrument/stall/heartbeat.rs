@@ -46,7 +46,7 @@ async fn beat(recorder: Weak<Recorder>, named: Named, alone: bool) {
     let clock = named.shared.clock;
     let slot = alone.then(|| Slot::register(PATIENCE));
     loop {
-        let due = clock.now().saturating_add(crate::instrument::clock::nanos(TICK));
+        let due = clock.now().saturating_add(crate::model::clock::nanos(TICK));
         if let Some(slot) = &slot {
             slot.step(true);
             watchdog::stay_awake();

@@ -16,12 +16,12 @@ mod tests;
 
 pub use phase::{FirstCall, OpenPhase, StartupPhase};
 
-use super::clock::nanos;
 use super::context::Context;
 use super::ending::Ending;
 use super::failure;
 use super::recorder::Recorder;
 use super::run::{OpenRun, RunStart};
+use crate::model::clock::nanos;
 use crate::model::{Kind, Name, Nanos, Role};
 use rustc_hash::FxHashSet;
 use std::sync::atomic::AtomicBool;

@@ -109,7 +109,7 @@ where
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let mut open = self.readiness.call(&self.hop);
         let budget = grpc_timeout(request.headers());
-        let until = budget.and_then(|budget| Some(open.now()?.saturating_add(crate::instrument::clock::nanos(budget))));
+        let until = budget.and_then(|budget| Some(open.now()?.saturating_add(crate::model::clock::nanos(budget))));
         asks(&mut open, &request);
         let future = open.poll_in(|| {
             if self.propagates {

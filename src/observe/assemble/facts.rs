@@ -7,7 +7,7 @@ use super::peer::{self, Asked};
 use super::process::Process;
 use super::{MILLI, Shared, failure, unread};
 use crate::hops::{Candidate, How, Judged, Key, Try};
-use crate::model::{Bytes, ConnectionState, Nanos, Origin, Outcome, Tokens};
+use crate::model::{Bytes, ConnectionState, Nanos, Origin, Outcome, Tokens, TraceId};
 use crate::wire::http1::Fact;
 use crate::wire::provider;
 use std::hash::{Hash, Hasher};
@@ -221,6 +221,7 @@ pub(super) fn attempt(
         is_loop: exchange.is_loop,
         id: exchange.id,
         parent: exchange.parent,
+        trace_id: fields.traceparent.map(|trace| TraceId(trace.trace_id)),
         named,
         operation,
         timeline: unread::lay(exchange.timeline(&process.stalls, at), connection.unread),

@@ -168,6 +168,7 @@ fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timel
         is_loop: false,
         id: shared.id(),
         parent: inbound::parent(&process.serving, tid, false, None),
+        trace_id: None,
         named,
         operation: "connect".into(),
         timeline,

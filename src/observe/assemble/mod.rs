@@ -25,7 +25,7 @@ mod unread;
 
 use crate::hops::{CallerId as ProcessId, Hops};
 use crate::model::clock::Anchor;
-use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Naming, Nanos, Span, Stall};
+use crate::model::{ConnectionFact, ContextFact, ImportFact, Losses, Name, Naming, Nanos, Reason, Span, Stall};
 use crate::observe::ring::{Entry, Lost, Maker, Thread};
 use crate::sock_diag::Queue;
 use inbound::Inbounds;
@@ -81,7 +81,7 @@ struct Shared {
     contexts: Vec<ContextFact>,
     raised: Option<(Name, Nanos)>,
     first_activity: Option<Nanos>,
-    missed: BTreeMap<&'static str, u64>,
+    missed: BTreeMap<Reason, u64>,
     next_id: u64,
     next_connection: u64,
 }
@@ -101,7 +101,7 @@ impl Shared {
 
     fn miss(&mut self, what: &'static str, count: u64) {
         if count > 0 {
-            *self.missed.entry(what).or_default() += count;
+            *self.missed.entry(what.into()).or_default() += count;
         }
     }
 

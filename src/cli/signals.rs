@@ -1,4 +1,4 @@
-//! Signals to hopwatch while its command runs.
+//! Signals to hopwatch: while its command runs, and while it serves.
 //!
 //! They are blocked before any thread starts and taken one by one, with their senders: what the terminal sends reaches the
 //! command by itself (it is in the same process group), what somebody sends to hopwatch alone has to be passed on.
@@ -9,8 +9,8 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What is taken. `SIGCHLD` wakes; the others are passed on or mean something to hopwatch.
-const TAKEN: [i32; 10] = [
+/// What is taken while a command runs. `SIGCHLD` wakes; the others are passed on or mean something to hopwatch.
+const OF_COMMAND: &[i32] = &[
     libc::SIGHUP,
     libc::SIGINT,
     libc::SIGQUIT,
@@ -23,24 +23,27 @@ const TAKEN: [i32; 10] = [
     libc::SIGCHLD,
 ];
 
+/// What is taken while hopwatch serves: to read the configuration again, and to end.
+const OF_SERVICE: &[i32] = &[libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+
 /// A signal that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Signal {
-    pub(super) number: i32,
+pub(in crate::cli) struct Signal {
+    pub(in crate::cli) number: i32,
     /// The process that sent it; `None` = the kernel did, for the terminal.
-    pub(super) sender: Option<i32>,
+    pub(in crate::cli) sender: Option<i32>,
 }
 
 /// Receives signals from its making on.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(in crate::cli) struct Inbox {
     taken: libc::sigset_t,
     inherited: Inherited,
 }
 
 /// What hopwatch changed of the signal state that it was started with: the command gets it back.
 #[derive(Clone, Copy)]
-pub(super) struct Inherited {
+pub(in crate::cli) struct Inherited {
     mask: libc::sigset_t,
     child_was_ignored: bool,
     pipe_was_ignored: bool,
@@ -103,14 +106,23 @@ fn set_action(signal: i32, action: libc::sighandler_t) {
 }
 
 impl Inbox {
-    /// Takes signals from now on. Call it before any thread is started: threads inherit the mask.
-    pub(crate) fn open() -> Result<Self, Failure> {
+    /// Takes the signals of a command from now on. Call it before any thread is started: threads inherit the mask.
+    pub(in crate::cli) fn open() -> Result<Self, Failure> {
+        Self::of(OF_COMMAND)
+    }
+
+    /// Takes the signals of a service from now on, likewise.
+    pub(in crate::cli) fn of_service() -> Result<Self, Failure> {
+        Self::of(OF_SERVICE)
+    }
+
+    fn of(signals: &[i32]) -> Result<Self, Failure> {
         let child_was_ignored = is_ignored(libc::SIGCHLD);
         if child_was_ignored {
             // Ends of ignored children cannot be waited for.
             set_action(libc::SIGCHLD, libc::SIG_DFL);
         }
-        let taken = set_of(&TAKEN);
+        let taken = set_of(signals);
         let mask = change_mask(libc::SIG_BLOCK, &taken)
             .map_err(|error| Failure::new(status::FAILED, format!("cannot take signals: {error}")))?;
         let pipe_was_ignored = PIPE_WAS_IGNORED.load(Ordering::Relaxed);
@@ -118,12 +130,12 @@ impl Inbox {
     }
 
     /// What the command gets back.
-    pub(super) const fn inherited(&self) -> Inherited {
+    pub(in crate::cli) const fn inherited(&self) -> Inherited {
         self.inherited
     }
 
     /// The next signal; `None` after `timeout` without one.
-    pub(super) fn next(&self, timeout: Duration) -> Option<Signal> {
+    pub(in crate::cli) fn next(&self, timeout: Duration) -> Option<Signal> {
         let wait = libc::timespec {
             tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
@@ -144,7 +156,7 @@ impl Inbox {
     }
 
     /// Stops taking signals: what arrived so far was meant for a command that is gone, what comes now ends hopwatch.
-    pub(super) fn close(self) {
+    pub(in crate::cli) fn close(self) {
         while self.next(Duration::ZERO).is_some() {}
         let _unchanged = change_mask(libc::SIG_SETMASK, &self.inherited.mask);
     }
@@ -152,7 +164,7 @@ impl Inbox {
 
 impl Inherited {
     /// Gives the signal state back, in the new process between fork and exec: only async-signal-safe calls.
-    pub(super) fn restore(&self) -> io::Result<()> {
+    pub(in crate::cli) fn restore(&self) -> io::Result<()> {
         if self.child_was_ignored {
             set_action(libc::SIGCHLD, libc::SIG_IGN);
         }
@@ -162,7 +174,7 @@ impl Inherited {
 }
 
 /// Stops this process as `signal` stopped the command, so that the shell sees it; returns when it is continued.
-pub(super) fn stop_self(signal: i32) {
+pub(in crate::cli) fn stop_self(signal: i32) {
     // Sent while it is blocked, it becomes one with that which the terminal may have sent: one stop, not two.
     send(std::process::id().cast_signed(), signal);
     let set = set_of(&[signal]);
@@ -172,7 +184,7 @@ pub(super) fn stop_self(signal: i32) {
 }
 
 /// Sends a signal; a process that is gone needs none.
-pub(super) fn send(pid: i32, signal: i32) {
+pub(in crate::cli) fn send(pid: i32, signal: i32) {
     // SAFETY: sending a signal touches no memory.
     unsafe {
         libc::kill(pid, signal);

@@ -1,0 +1,232 @@
+//! What others learn while the command runs: who asks at the admin address (`--metrics`), and an agent that the run is handed to (`--agent`).
+
+use super::options::Plan;
+use super::source::Source;
+use crate::agent::address;
+use crate::agent::admin::{Admin, AdminServer};
+use crate::agent::assemble::{RunFacts, process_run};
+use crate::agent::config::RunAgent;
+use crate::agent::handoff::{Handoff, Receiver};
+use crate::agent::hub::{Hub, HubOptions};
+use crate::attribution::judge;
+use crate::cli::{Failure, status, tell};
+use crate::model::clock::Anchor;
+use crate::model::{Losses, Run, Span};
+use crate::observe::Observed;
+use rustc_hash::FxHashSet;
+use std::ffi::OsString;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Where the admin address is, for code in the command that wants to know.
+const ENV_ADMIN: &str = "HOPWATCH_ADMIN";
+/// The admin address of an agent that is told nothing else.
+const DEFAULT_AGENT: &str = "127.0.0.1:9470";
+/// How often an agent is told.
+const NEWS: Duration = Duration::from_secs(1);
+/// Most hops that are remembered while the command runs; the report at its end has them all.
+const HOPS: usize = 100_000;
+/// Most hops of a run that are handed over at its end.
+const HANDED: usize = 20_000;
+
+/// Those who look on while the command runs.
+#[derive(Debug)]
+pub(super) struct Onlookers {
+    admin: Option<(Arc<Admin>, AdminServer)>,
+    news: Option<News>,
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+struct SoFar {
+    hub: Arc<Hub>,
+    facts: RunFacts,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    ended: Vec<Span>,
+    open: Vec<Span>,
+    /// How many of them the agent was told.
+    told: usize,
+}
+
+/// Tells an agent from a thread of its own.
+#[derive(Debug)]
+struct News {
+    so_far: Arc<SoFar>,
+    receiver: Receiver,
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Onlookers {
+    /// Begins to tell whoever the plan names; nobody where it names none.
+    pub(super) fn start(plan: &Plan, source: &Source, anchor: Anchor) -> Result<Self, Failure> {
+        let receiver = plan.agent.and_then(|agent| receiver(agent, source.run_id()));
+        let mut live = Self { admin: None, news: None };
+        let Some(view) = source.view().filter(|_| plan.metrics.is_some() || receiver.is_some()) else { return Ok(live) };
+        let hub = Hub::new(HubOptions {
+            anchor,
+            source: plan.source,
+            sources: vec![Box::new(move || view.look())],
+            connections: None,
+            exporter: None,
+            keep_runs: 1,
+            keep_for: Duration::MAX,
+        });
+        let hub = Arc::new(hub.map_err(|error| Failure::of(status::FAILED, &error))?);
+        hub.keep_fresh();
+        let deadline = plan.deadline.map(crate::model::clock::nanos);
+        let (name, start) = (plan.name.as_str().into(), anchor.now());
+        let facts = RunFacts { name, start, end: None, seen_until: start, deadline, exit: None };
+        let so_far = Arc::new(SoFar { hub, facts, seen: Mutex::default() });
+        if let Some(address) = plan.metrics {
+            live.admin = Some(serve(address, &so_far)?);
+        }
+        if let Some(receiver) = receiver {
+            let news =
+                News::start(so_far, receiver).map_err(|error| Failure::new(status::FAILED, format!("no thread: {error}")))?;
+            live.news = Some(news);
+        }
+        Ok(live)
+    }
+
+    /// What the command is told of it.
+    pub(super) fn environment(&self) -> Option<(OsString, OsString)> {
+        let (_, server) = self.admin.as_ref()?;
+        Some((ENV_ADMIN.into(), format!("http://{}", server.address()).into()))
+    }
+
+    /// The run is over: the agent is told the rest of it.
+    pub(super) fn finish(self, run: &Run, losses: &Losses, exported: bool) {
+        drop(self.admin);
+        if let Some(news) = self.news {
+            news.finish(run, losses, exported);
+        }
+    }
+}
+
+/// The agent that the run is handed to, if it answers.
+fn receiver(agent: RunAgent, run_id: &str) -> Option<Receiver> {
+    let address = match agent {
+        RunAgent::At(address) => address,
+        RunAgent::Auto => address::parse(DEFAULT_AGENT).ok()?,
+    };
+    match Receiver::find(address, run_id) {
+        Ok(receiver) => Some(receiver),
+        // With `auto` there may well be none.
+        Err(_) if agent == RunAgent::Auto => None,
+        Err(error) => {
+            tell(&format!("hopwatch: no agent at {address}: {error}; the run goes on without\n"));
+            None
+        }
+    }
+}
+
+fn serve(address: SocketAddr, so_far: &Arc<SoFar>) -> Result<(Arc<Admin>, AdminServer), Failure> {
+    let making = Arc::clone(so_far);
+    let admin = Admin::new(
+        Arc::clone(&so_far.hub),
+        Some(Box::new(move || {
+            let run = making.run();
+            let judgement = judge(&run, &making.hub.losses());
+            Some((run, judgement))
+        })),
+    );
+    let refuse = |error: io::Error| refused(address, &error);
+    let server = TcpListener::bind(address).and_then(|listener| admin.serve(listener, false)).map_err(refuse)?;
+    if address.port() == 0 {
+        tell(&format!("hopwatch: metrics at http://{}/metrics\n", server.address()));
+    }
+    admin.set_ready(true);
+    Ok((admin, server))
+}
+
+impl SoFar {
+    /// Takes what is new.
+    fn look(&self) -> MutexGuard<'_, Seen> {
+        self.hub.look();
+        let (mut ended, open) = self.hub.take_fresh();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.truncate(HOPS.saturating_sub(seen.ended.len()));
+        seen.ended.append(&mut ended);
+        seen.open = open;
+        seen
+    }
+
+    /// The run as it is now.
+    fn run(&self) -> Run {
+        let spans: Vec<Span> = {
+            let seen = self.look();
+            seen.ended.iter().chain(&seen.open).cloned().collect()
+        };
+        let observed = Observed { spans, ..Observed::default() };
+        process_run(observed, RunFacts { seen_until: self.hub.now(), ..self.facts.clone() })
+    }
+
+    /// Tells an agent what is new to it. What it does not take now is told later.
+    fn tell(&self, receiver: &Receiver) {
+        let seen = self.look();
+        let (ended, open, told) = (seen.ended[seen.told..].to_vec(), seen.open.clone(), seen.ended.len());
+        drop(seen);
+        let news =
+            Handoff { ended, open, losses: self.hub.losses(), now: self.hub.now(), ..Handoff::new(self.facts.name.clone()) };
+        if receiver.tell(&news).is_ok() {
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).told = told;
+        }
+    }
+}
+
+impl News {
+    fn start(so_far: Arc<SoFar>, receiver: Receiver) -> io::Result<Self> {
+        let (stop, stopped) = channel::<()>();
+        let (told, to) = (Arc::clone(&so_far), receiver.clone());
+        let thread = std::thread::Builder::new().name("hopwatch-news".into()).spawn(move || {
+            while stopped.recv_timeout(NEWS) == Err(RecvTimeoutError::Timeout) {
+                told.tell(&to);
+            }
+        })?;
+        Ok(Self { so_far, receiver, stop, thread })
+    }
+
+    fn finish(self, run: &Run, losses: &Losses, exported: bool) {
+        drop(self.stop);
+        // Its panic is its own.
+        drop(self.thread.join());
+        let seen = self.so_far.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let told: FxHashSet<_> = seen.ended[..seen.told].iter().map(|span| span.id).collect();
+        let is_new = |span: &&Span| span.is_hop() && !span.is_open() && !told.contains(&span.id);
+        let ended = run.spans.iter().filter(is_new).cloned().collect();
+        let mut whole = run.clone();
+        // The root and the last of many: what a run is judged by is mostly near its end.
+        if whole.spans.len() > HANDED {
+            let from = whole.spans.len() - HANDED;
+            whole.spans.drain(1..=from);
+        }
+        let news = Handoff {
+            ended,
+            losses: losses.clone(),
+            now: self.so_far.hub.now(),
+            whole: Some(whole),
+            exported,
+            ..Handoff::new(self.so_far.facts.name.clone())
+        };
+        if let Err(error) = self.receiver.tell(&news) {
+            tell(&format!("hopwatch: the run was not handed over to the agent at {}: {error}\n", self.receiver.address()));
+        }
+    }
+}
+
+fn refused(address: SocketAddr, error: &io::Error) -> Failure {
+    let failure = Failure::new(status::FAILED, format!("cannot serve metrics at {address}: {error}"));
+    match address::hint(error) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
