@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const JSON: &str = "application/json";
 /// Said where there is nothing to tell.
-const NOTHING: &str = "No run and no failed call so far. Calls are counted at /metrics, listed at /api/report, and while open at /api/open.\n";
+const NOTHING: &str =
+    "No run and no failed call so far. Calls are counted at /metrics, listed at /api/report, and while open at /api/open.\n";
 
 /// The run that goes on, judged as of now; `None` = there is none.
 pub type Making = Box<dyn Fn() -> Option<(Run, Judgement)> + Send + Sync>;

@@ -1,8 +1,9 @@
 //! Clients come in.
 
 use super::downstream::{Downstream, DownstreamIo};
+use super::route::Destination;
 use super::serve::serve;
-use super::through::{Handover, Socket};
+use super::through::{Handover, Socket, lead};
 use super::{Shared, Stage};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
@@ -10,8 +11,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::net::SocketAddr;
 use std::pin::{self, pin};
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -50,8 +51,23 @@ impl Drop for Client {
 /// Who is told of clients that have come.
 type Gate = Option<SyncSender<Arc<Downstream>>>;
 
+/// What those get who come in at a listener.
+#[derive(Clone, Debug)]
+pub(super) enum Entrance {
+    /// HTTP.
+    Http,
+    /// A connection that leads there, from the next one on.
+    Tcp(Arc<RwLock<Arc<Destination>>>),
+}
+
 /// Accepts clients until the gateway drains, or this listener of it is closed.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gate, mut closed: oneshot::Receiver<()>) {
+pub(super) async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    entrance: Entrance,
+    gate: Gate,
+    mut closed: oneshot::Receiver<()>,
+) {
     let mut stage = shared.stage.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -66,14 +82,14 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gat
                     // It may come again; those that are served matter more.
                     continue;
                 }
-                admit(&shared, stream, peer, &gate);
+                admit(&shared, stream, peer, &entrance, &gate);
             }
             Err(_) => tokio::time::sleep(EXHAUSTED).await,
         }
     }
 }
 
-fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, gate: &Gate) {
+fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, entrance: &Entrance, gate: &Gate) {
     // Without it each piece of a stream may wait for an acknowledgement. A client that is gone already needs none.
     let _gone = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
@@ -84,7 +100,10 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, gate: &Gate)
         let _full = gate.try_send(Arc::clone(&downstream));
     }
     let client = Client { shared: Arc::clone(shared), downstream };
-    tokio::spawn(client.serve(stream));
+    match entrance {
+        Entrance::Http => tokio::spawn(client.serve(stream)),
+        Entrance::Tcp(route) => tokio::spawn(client.lead(stream, route.read().unwrap_or_else(PoisonError::into_inner).clone())),
+    };
 }
 
 impl Client {
@@ -118,6 +137,11 @@ impl Client {
             Some((false, Io::Tls(io))) => self.serve_h1(TokioIo::new(io)).await,
             None => {}
         }
+    }
+
+    /// Leads a connection to where its route leads.
+    async fn lead(self, stream: TcpStream, destination: Arc<Destination>) {
+        lead(Arc::clone(&self.shared), Arc::clone(&self.downstream), destination, stream).await;
     }
 
     async fn serve_h1(self, io: TokioIo<impl Socket>) {
@@ -170,13 +194,8 @@ impl Client {
         }
     }
 
-    /// The gateway takes in no more clients.
     async fn drained(&self) {
-        let mut stage = self.shared.stage.subscribe();
-        // Its sender lives as long as the gateway.
-        if stage.wait_for(|stage| *stage >= Stage::Draining).await.is_err() {
-            std::future::pending().await
-        }
+        self.shared.drained().await;
     }
 }
 

@@ -1,12 +1,12 @@
 //! One request: where it goes, and its way there and back.
 
-use super::connect::{ConnectError, Protocols, Scheme};
+use super::connect::{ConnectError, Origin, Protocols, Scheme};
 use super::download::{Carried, Download, Recorded, Relay};
 use super::downstream::Downstream;
 use super::options::{InForce, Settings, UpstreamFailure};
 use super::record::{Answered, Asked, Exchange};
 use super::route::{self, Destination, Found};
-use super::through::{Handover, Switch, Upgrade};
+use super::through::{Handover, Switch, Tunnel, Upgrade};
 use super::upload::Upload;
 use super::upstream::{Carrier, Lease, Opening, Slot, Unanswered};
 use super::{Shared, failure, headers};
@@ -62,8 +62,34 @@ pub(crate) async fn serve(
             let way = Way { destination, target, host };
             relay(&shared, &settings, downstream, asked, way, handover, request).await
         }
-        Found::Tunnel(_) => Ok(refuse(&downstream, StatusCode::NOT_IMPLEMENTED, "no tunnels yet")),
+        Found::Tunnel(origin) => tunnel(&shared, &settings, downstream, asked, origin, handover).await,
         Found::Refused(status, why) => Ok(refuse(&downstream, status, why)),
+    }
+}
+
+/// Leads a client on that asked for it (RFC 9110, 9.3.6).
+async fn tunnel(
+    shared: &Arc<Shared>,
+    settings: &InForce,
+    downstream: Arc<Downstream>,
+    (start, _): (Nanos, ConnectionState),
+    origin: Origin,
+    handover: Option<&Handover>,
+) -> Answer {
+    let Some(handover) = handover else {
+        return Ok(refuse(&downstream, StatusCode::NOT_IMPLEMENTED, "tunnels are led by HTTP/1.1"));
+    };
+    // What is asked inside of it counts.
+    downstream.uncalled();
+    match Tunnel::open(shared, settings, &downstream, Arc::new(Destination::of(origin)), start).await {
+        Ok(tunnel) => {
+            handover.put(Switch::Tunnel(Box::new(tunnel)));
+            Ok(Response::new(Download::Text(None)))
+        }
+        Err(error) => {
+            downstream.served(downstream.anchor.now());
+            failed(settings, &error.to_string())
+        }
     }
 }
 

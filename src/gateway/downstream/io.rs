@@ -21,6 +21,11 @@ impl DownstreamIo {
         Self { stream, shared }
     }
 
+    /// The connection that it notes things for.
+    pub(crate) fn shared(&self) -> &Downstream {
+        &self.shared
+    }
+
     /// The bare connection.
     pub(crate) const fn tcp(&self) -> &TcpStream {
         &self.stream

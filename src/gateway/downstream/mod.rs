@@ -13,7 +13,7 @@ pub(crate) use io::DownstreamIo;
 pub(crate) use watch::{Watch, Watched};
 
 use crate::model::clock::Anchor;
-use crate::model::{ConnectionFact, ConnectionState, Kind, Name, Nanos, StallCause};
+use crate::model::{ConnectionFact, ConnectionState, Kind, Name, Nanos, Outcome, StallCause};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -59,6 +59,8 @@ pub(crate) struct Downstream {
     pid: AtomicU32,
     service: OnceLock<Name>,
     named: OnceLock<(Kind, Name)>,
+    failed: OnceLock<Outcome>,
+    setup: AtomicU64,
 }
 
 /// What a client's connection is in.
@@ -112,6 +114,8 @@ impl Downstream {
             pid: AtomicU32::new(0),
             service: OnceLock::new(),
             named: OnceLock::new(),
+            failed: OnceLock::new(),
+            setup: AtomicU64::new(0),
         }
     }
 
@@ -150,6 +154,26 @@ impl Downstream {
         let state = if is_first { ConnectionState::New } else { ConnectionState::Reused };
         // One that came together with the one before has no first byte of its own.
         (if stage == Stage::Head { since } else { now }, state)
+    }
+
+    /// Something was asked over it.
+    pub(crate) fn calls(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was asked last was no call.
+    pub(crate) fn uncalled(&self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// To connect to its peer, and to be let in there, took so long.
+    pub(crate) fn costs(&self, setup: Nanos) {
+        self.setup.store(setup, Ordering::Relaxed);
+    }
+
+    /// Its peer was not to be had.
+    pub(crate) fn failed(&self, outcome: Outcome) {
+        let _first = self.failed.set(outcome);
     }
 
     /// What comes from here on passes as it is.
@@ -314,8 +338,8 @@ impl Downstream {
             closed: Some(left.map_or_else(|| self.anchor.now(), |(at, _)| at)),
             closed_by_caller: left.is_some(),
             calls: self.calls.load(Ordering::Relaxed),
-            setup: 0,
-            failed: None,
+            setup: self.setup.load(Ordering::Relaxed),
+            failed: self.failed.get().copied(),
             close_announced: self.announced.load(Ordering::Relaxed),
         })
     }

@@ -1,6 +1,7 @@
 //! From an exchange to tries of hops.
 
 use super::exchange::{Exchange, MILLI, State, Tried};
+use crate::gateway::downstream::Downstream;
 use crate::hops::{CallerId, Key, Try};
 use crate::model::{Bytes, Name, Naming, Nanos, Origin, Phase, SpanId, Timeline, Tokens, TraceId};
 use crate::wire::headers::ContentType;
@@ -12,7 +13,7 @@ const POOL_MIN: Nanos = MILLI;
 
 /// Whose calls they are.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     pub(super) id: CallerId,
     pub(super) pid: Option<u32>,
     pub(super) service: Name,
@@ -150,6 +151,15 @@ fn timeline(state: &State, tried: &Tried, unread: &[(Nanos, Nanos)], now: Nanos)
         (Some(answered), _) => line.push(Phase::Wait, answered.at.min(until)),
     }
     line.push(Phase::Stream, until);
+    lay(line, unread, until, now)
+}
+
+/// Lays what its client did not read, since `from`, over the times of something.
+pub(super) fn unread(line: Timeline, downstream: &Downstream, from: Nanos, until: Nanos, now: Nanos) -> Timeline {
+    lay(line, &downstream.unread_since(from, now), until, now)
+}
+
+fn lay(line: Timeline, unread: &[(Nanos, Nanos)], until: Nanos, now: Nanos) -> Timeline {
     let mut line = unread.iter().fold(line, |line, &(from, to)| line.with(Phase::Own, from, to));
     // What was there by its end and was read later makes it longer, by its client's own time.
     if let Some(&(_, to)) = unread.iter().find(|&&(from, to)| from <= until && to > until) {

@@ -138,17 +138,15 @@ impl Exchange {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing more is to be learned of it: it is over, and its client has read the answer, or will not tell.
-    pub(super) fn is_known(&self, now: Nanos) -> bool {
-        let Some(ended) = self.state().ended else { return false };
-        let downstream = &self.downstream;
-        downstream.is_known_until(ended) || (now.saturating_sub(ended) >= UNREAD_WITHIN && !downstream.is_behind_now())
-    }
-
     /// The client's own read timeout, where it says so.
     pub(crate) fn read_timeout(&self) -> Option<Nanos> {
         self.fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI))
     }
+}
+
+/// Whether a client has read what was there for it at `ended`, or will not tell.
+pub(super) fn is_read(downstream: &Downstream, ended: Nanos, now: Nanos) -> bool {
+    downstream.is_known_until(ended) || (now.saturating_sub(ended) >= UNREAD_WITHIN && !downstream.is_behind_now())
 }
 
 impl State {
@@ -161,11 +159,13 @@ impl State {
         }
     }
 
-    /// Both sides speak another protocol on its connection from here on, which its answer lasts as long as.
-    pub(crate) fn upgrade(&mut self) {
+    /// Both sides speak another protocol on its connection from here on, which its answer lasts as long as. Of what was received, `early`
+    /// bytes belong to that and have yet to pass.
+    pub(crate) fn upgrade(&mut self, early: usize) {
         self.upgraded = true;
         self.answer.complete = true;
-        self.current.moved = Some(self.current.moved());
+        let moved = self.current.moved();
+        self.current.moved = Some(Moved { received: moved.received.saturating_sub(early as u64), ..moved });
     }
 
     /// Bytes passed on the upgraded connection.

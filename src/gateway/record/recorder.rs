@@ -1,7 +1,7 @@
 //! Counts exchanges from their first byte on, and makes hops of those that ended.
 
-use super::attempt::{Caller, tries};
-use super::exchange::Exchange;
+use super::attempt::Caller;
+use super::entry::Entry;
 use crate::gateway::downstream::Downstream;
 use crate::gateway::{Carried, Keep};
 use crate::hops::{Candidate, Hop, Hops, Try};
@@ -33,8 +33,8 @@ pub(crate) struct Recorder {
 /// What goes on, and what ended since it was last looked at.
 #[derive(Debug, Default)]
 struct Flow {
-    open: Slab<Arc<Exchange>>,
-    ended: Vec<Arc<Exchange>>,
+    open: Slab<Entry>,
+    ended: Vec<Entry>,
     closed: Vec<Arc<Downstream>>,
     dropped: u64,
     missed: u64,
@@ -103,16 +103,21 @@ impl Recorder {
     }
 
     /// An exchange began.
-    pub(crate) fn begin(&self, exchange: Arc<Exchange>) -> Ticket {
-        Ticket(self.flow().open.insert(exchange))
+    pub(crate) fn begin(&self, entry: impl Into<Entry>) -> Ticket {
+        Ticket(self.flow().open.insert(entry.into()))
+    }
+
+    /// What had begun was no exchange.
+    pub(crate) fn forget(&self, Ticket(place): Ticket) {
+        self.flow().open.try_remove(place);
     }
 
     /// An exchange is over, as its state says.
     pub(crate) fn end(&self, Ticket(place): Ticket) {
         let mut flow = self.flow();
-        let Some(exchange) = flow.open.try_remove(place) else { return };
+        let Some(entry) = flow.open.try_remove(place) else { return };
         if flow.ended.len() < ENDED_MAX {
-            flow.ended.push(exchange);
+            flow.ended.push(entry);
         } else {
             flow.dropped += 1;
         }
@@ -164,9 +169,9 @@ impl Recorder {
         assembly.take(&self.flow, now, false);
         let ended = assembly.hops.settled(&|hop: &Hop, awaited| awaited && hop.may_change(now, true));
         let mut open: Vec<Span> = Vec::new();
-        let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
-        for exchange in exchanges {
-            let attempt = tries(&exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
+        let entries: Vec<Entry> = self.flow().open.iter().map(|(_, entry)| entry.clone()).collect();
+        for entry in entries.iter().filter(|entry| entry.is_shown(now)) {
+            let attempt = entry.tries(&assembly.naming, &caller(entry.downstream()), now).pop();
             open.extend(attempt.map(|attempt| assembly.hops.preview(attempt, None)));
         }
         let losses = self.losses_of(&assembly);
@@ -222,25 +227,24 @@ impl Assembly {
     fn take(&mut self, flow: &Mutex<Flow>, now: Nanos, all: bool) {
         let (ended, closed) = {
             let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended: Vec<_> = flow.ended.extract_if(.., |exchange| all || exchange.is_known(now)).collect();
+            let ended: Vec<_> = flow.ended.extract_if(.., |entry| all || entry.is_known(now)).collect();
             // Counted in one place or the other at any moment.
             ended.iter().for_each(|_| self.hops.begin());
             (ended, std::mem::take(&mut flow.closed))
         };
-        for exchange in ended {
-            let caller = caller(&exchange.downstream);
-            let tries = tries(&exchange, &self.naming, &caller, now);
-            self.put(&exchange, tries);
+        for entry in ended {
+            let tries = entry.tries(&self.naming, &caller(entry.downstream()), now);
+            self.put(&entry, tries);
         }
         for downstream in closed {
             self.close(&downstream);
         }
     }
 
-    fn put(&mut self, exchange: &Exchange, tries: Vec<Try>) {
+    fn put(&mut self, entry: &Entry, tries: Vec<Try>) {
         let mut joined = tries.first().and_then(|first| {
-            exchange.downstream.name_once(first.named.kind, &first.named.name);
-            self.joined(first, exchange)
+            entry.downstream().name_once(first.named.kind, &first.named.name);
+            entry.may_join().then(|| self.joined(first)).flatten()
         });
         let only = tries.len() == 1;
         for (index, attempt) in tries.into_iter().enumerate() {
@@ -256,8 +260,8 @@ impl Assembly {
         }
     }
 
-    /// The hop that an exchange is another attempt of.
-    fn joined(&mut self, attempt: &Try, exchange: &Exchange) -> Option<usize> {
+    /// The hop that a try is another attempt of.
+    fn joined(&mut self, attempt: &Try) -> Option<usize> {
         if !self.hops.is_awaited(attempt.caller, &attempt.named.name) {
             return None;
         }
@@ -265,7 +269,7 @@ impl Assembly {
             caller: attempt.caller,
             dependency: &attempt.named.name,
             key: &attempt.key,
-            retry: exchange.fields.retry_count,
+            retry: attempt.retry,
             tid: 0,
             is_loop: true,
             start: attempt.timeline.start(),

@@ -1,16 +1,31 @@
 //! Connections that are led through: their bytes pass as they are, and are read for facts on the way.
 //!
-//! [`upgrade`]: a request over HTTP/1.1 made another protocol of its connection. [`pump`] copies, in [`buffer`]s that connections have
-//! only while something is on its way.
+//! [`upgrade`]: a request over HTTP/1.1 made another protocol of its connection. [`tunnel`]: a client asked to be led on by `CONNECT`, or
+//! came in by a TCP route ([`tcp`]). [`pump`] copies, in [`buffer`]s that connections have only while something is on its way; what
+//! passes in tunnels goes by a [`reader`], which makes exchanges of it ([`turns`], each [`held`] while it is recorded) by what it is:
+//! [`tls`], [`http`], [`postgres`], or nothing that is read ([`unread`]).
 
+mod backends;
 mod buffer;
+mod held;
+mod http;
+mod postgres;
 mod pump;
+mod reader;
+mod tcp;
+mod tls;
+mod tunnel;
+mod turns;
+mod unread;
 mod upgrade;
 
+pub(crate) use backends::Backends;
 pub(crate) use pump::Socket;
+pub(crate) use tcp::lead;
+pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrade::Upgrade;
 
-use super::connect::Stream;
+use super::connect::{Stream, keep_alive};
 use super::downstream::DownstreamIo;
 use bytes::Bytes;
 use std::sync::{Mutex, PoisonError};
@@ -22,6 +37,8 @@ use tokio_rustls::server::TlsStream;
 pub(crate) enum Switch {
     /// What both sides agreed on.
     Upgrade(Box<Upgrade>),
+    /// What its client asked for.
+    Tunnel(Box<Tunnel>),
 }
 
 /// Where one request leaves that for the task that has the connection.
@@ -44,8 +61,11 @@ impl Switch {
     /// # Cancel safety
     /// Dropped midway, both connections are closed and what is under way is recorded as ended by the client.
     pub(crate) async fn carry(self, client: impl Socket, early: Bytes) {
+        // Nothing but the system notices that one has vanished. One that has is noticed anyway.
+        let _vanished = keep_alive(client.tcp());
         match self {
             Self::Upgrade(upgrade) => upgrade.carry(client, early).await,
+            Self::Tunnel(tunnel) => tunnel.carry(client, early).await,
         }
     }
 }
@@ -53,6 +73,10 @@ impl Switch {
 impl Socket for DownstreamIo {
     fn tcp(&self) -> &TcpStream {
         Self::tcp(self)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.shared().is_abandoned()
     }
 }
 
@@ -65,6 +89,10 @@ impl Socket for Stream {
 impl<S: Socket> Socket for Box<TlsStream<S>> {
     fn tcp(&self) -> &TcpStream {
         self.get_ref().0.tcp()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.get_ref().0.is_gone()
     }
 }
 

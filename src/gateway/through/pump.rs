@@ -14,13 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// How often a side that is not read from is asked whether its connection broke.
-const ASK: Duration = Duration::from_secs(5);
+/// How long until a side that is not read from is asked whether it is still there: at first, and in the end.
+const ASK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
 
 /// A connection that bytes are copied from and to.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// The bare connection.
     fn tcp(&self) -> &TcpStream;
+
+    /// Whether its other end, which has closed, is known to have closed both ways.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }
 
 /// Who is told of what passes.
@@ -57,7 +62,7 @@ pub(super) async fn pump(
             passing.passed(direction, anchor.now(), bytes);
         }
     }
-    let mut both = Both { ways: early.map(Way::new), upload_first: false, patience: None, is_armed: false };
+    let mut both = Both { ways: early.map(Way::new), upload_first: false, patience: None, asks_after: ASK.0, is_armed: false };
     poll_fn(|cx| both.poll(cx, client, upstream, anchor, passing)).await
 }
 
@@ -68,6 +73,7 @@ struct Both {
     /// They take turns in being first, so that a busy one does not use up the time of the other.
     upload_first: bool,
     patience: Option<Pin<Box<Sleep>>>,
+    asks_after: Duration,
     is_armed: bool,
 }
 
@@ -155,23 +161,28 @@ impl Both {
         self.ask(cx, client, upstream, anchor)
     }
 
-    /// Looks at sides that are not read from: those would break unnoticed.
+    /// Looks at sides that are not read from: those would break, or go, unnoticed.
     fn ask(&mut self, cx: &mut Context<'_>, client: &impl Socket, upstream: &impl Socket, anchor: Anchor) -> Poll<Over> {
         while self.ways.iter().any(Way::is_deaf) {
-            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(ASK)));
+            let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.asks_after)));
             if !std::mem::replace(&mut self.is_armed, true) {
-                patience.as_mut().reset(Instant::now() + ASK);
+                patience.as_mut().reset(Instant::now() + self.asks_after);
             }
             if patience.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             self.is_armed = false;
+            self.asks_after = (self.asks_after * 2).min(ASK.1);
             for (side, socket) in [(Direction::Request, client.tcp()), (Direction::Response, upstream.tcp())] {
                 if let Ok(Some(error)) = socket.take_error() {
                     return Poll::Ready(self.over(side, errno(&error), anchor));
                 }
             }
+            if self.ways[0].stage == Stage::Over && client.is_gone() {
+                return Poll::Ready(self.over(Direction::Request, 0, anchor));
+            }
         }
+        self.asks_after = ASK.0;
         Poll::Pending
     }
 

@@ -26,7 +26,7 @@ impl Upgrade {
     /// Of the connection that the upstream agreed on; `None` = it is not to be had.
     pub(crate) fn new(lease: Lease, recorded: Recorded) -> Option<Self> {
         let (upstream, early, _room) = lease.into_stream()?;
-        recorded.exchange.state().upgrade();
+        recorded.exchange.state().upgrade(early.len());
         recorded.exchange.downstream.leads();
         Some(Self { upstream, early, recorded, _room })
     }

@@ -223,7 +223,8 @@ impl Pool {
         Lease { h1, state, upstream: Arc::clone(upstream), anchor: self.anchor, _room: room }
     }
 
-    fn number(&self) -> NonZeroU64 {
+    /// A number for a connection to an upstream.
+    pub(crate) fn number(&self) -> NonZeroU64 {
         let next = self.numbers.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         NonZeroU64::new(next).unwrap_or(NonZeroU64::MIN)
     }
