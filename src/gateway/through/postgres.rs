@@ -63,10 +63,9 @@ fn apply(turns: &mut Turns, backends: &Backends, was_ready: bool, fact: Fact) {
             }
         }
         Fact::Error { at, error } if !was_ready => {
-            let is_full = error == Some(SqlState::TOO_MANY_CONNECTIONS);
-            let outcome = if is_full { Outcome::Shed } else { Outcome::Error };
+            let outcome = if error == SqlState::TOO_MANY_CONNECTIONS { Outcome::Shed } else { Outcome::Error };
             turns.step_ends(at);
-            turns.failed(peer_failed(outcome, None), error.map(|error| error.as_str().into()), at);
+            turns.failed(peer_failed(outcome, None), Some(error.as_str().into()), at);
         }
         Fact::CancelAsked { at, backend } => {
             backends.stop(backend, &turns.line, at);

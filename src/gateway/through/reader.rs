@@ -11,6 +11,7 @@ use crate::model::{Nanos, Outcome};
 use crate::wire::Direction;
 use crate::wire::http1;
 use crate::wire::postgres as database;
+use crate::wire::tls::is_client_hello;
 use std::sync::Arc;
 
 /// A connection that is led through, and what is read of it.
@@ -117,7 +118,7 @@ impl Passing for Reader {
         match &self.reading {
             Reading::Nothing => self.choose(direction, at, bytes),
             // A protocol that is not read may have agreed on it, as mail servers and databases do.
-            Reading::Other if direction == Direction::Request && tls::begins(bytes) => {
+            Reading::Other if direction == Direction::Request && is_client_hello(bytes) => {
                 self.turns.forget();
                 self.reading = self.secured(at);
             }

@@ -4,18 +4,13 @@ use super::turns::Turns;
 use crate::gateway::record::Protocol;
 use crate::hops::How;
 use crate::model::{Nanos, Phase, error_type};
-use crate::wire::tls::{self, Alert, Fact};
+use crate::wire::tls::{self, Fact};
 use crate::wire::{Chunk, Direction};
 
 /// First byte of a record of the handshake.
 pub(super) const HANDSHAKE: u8 = 22;
 /// A client that closes within this time of what the server said in the handshake did not wait for more: it turned that down.
 const TURNED_DOWN: Nanos = 250_000_000;
-
-/// Whether these are the first bytes of a client's hello.
-pub(super) fn begins(bytes: &[u8]) -> bool {
-    matches!(bytes, [HANDSHAKE, 3, 0..=4, _, _, 1, ..])
-}
 
 /// A connection's TLS.
 #[derive(Debug)]
@@ -105,9 +100,8 @@ impl Told {
                 turns.step_ends(at);
                 turns.is_ready(at);
             }
-            // In good order.
-            Fact::Alert { alert: Some(Alert { description: 0 | 90, .. }), .. } => {}
-            Fact::Alert { direction, alert, .. } => _ = failed.get_or_insert(code(direction, alert)),
+            Fact::Alert { alert: Some(alert), .. } if alert.is_goodbye() => {}
+            Fact::Alert { direction, alert, .. } => _ = failed.get_or_insert(tls::failure(direction, alert)),
             Fact::NotTls { .. } => _ = failed.get_or_insert(error_type::NOT_TLS),
             Fact::RequestStarted { exchange, at } => {
                 turns.begin(exchange, at, Protocol::Other);
@@ -127,15 +121,5 @@ impl Told {
             Fact::ResponseEnded { exchange, at, .. } => turns.end(exchange, How::Complete, at),
             Fact::ServerHello { .. } => {}
         }
-    }
-}
-
-/// The code of a handshake that an alert ended.
-fn code(direction: Direction, alert: Option<Alert>) -> &'static str {
-    match (direction, alert) {
-        (Direction::Request, Some(Alert { description: 45, .. })) => error_type::CERTIFICATE_EXPIRED,
-        (Direction::Request, Some(Alert { description: 48, .. })) => error_type::CERTIFICATE_UNKNOWN_ISSUER,
-        (Direction::Request, Some(alert)) if alert.is_distrust() => error_type::CERTIFICATE,
-        _ => error_type::TLS_ALERT,
     }
 }

@@ -3,7 +3,9 @@
 mod exchange;
 mod failure;
 mod join;
+mod opaque;
 mod properties;
+mod query;
 mod tree;
 mod unread;
 

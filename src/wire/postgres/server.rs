@@ -76,8 +76,8 @@ impl Failure {
         }
     }
 
-    fn code(&self) -> Option<SqlState> {
-        if self.length == self.code.len() { SqlState::new(self.code) } else { None }
+    fn code(&self) -> SqlState {
+        if self.length == self.code.len() { SqlState::new(self.code) } else { SqlState::UNKNOWN }
     }
 }
 

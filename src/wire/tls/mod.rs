@@ -13,6 +13,8 @@ mod record;
 use std::sync::Arc;
 
 use super::{Chunk, Direction};
+#[cfg(feature = "cli")]
+use crate::model::error_type;
 use exchange::Exchanges;
 use handshake::{Handshake, Means};
 use record::{Kind, Piece, Records};
@@ -142,11 +144,34 @@ impl Alert {
         })
     }
 
+    /// Whether it ends a connection in good order.
+    #[must_use]
+    pub const fn is_goodbye(self) -> bool {
+        matches!(self.description, 0 | 90)
+    }
+
     /// Whether a client said by it that it does not trust the certificate it was shown, as one does that pins.
     #[must_use]
     pub const fn is_distrust(self) -> bool {
         matches!(self.description, 42..=46 | 48)
     }
+}
+
+/// The short code of a handshake that an alert ended (`error.type`).
+#[cfg(feature = "cli")]
+pub(crate) fn failure(direction: Direction, alert: Option<Alert>) -> &'static str {
+    match (direction, alert) {
+        (Direction::Request, Some(Alert { description: 45, .. })) => error_type::CERTIFICATE_EXPIRED,
+        (Direction::Request, Some(Alert { description: 48, .. })) => error_type::CERTIFICATE_UNKNOWN_ISSUER,
+        (Direction::Request, Some(alert)) if alert.is_distrust() => error_type::CERTIFICATE,
+        _ => error_type::TLS_ALERT,
+    }
+}
+
+/// Whether bytes begin a client's hello.
+#[must_use]
+pub const fn is_client_hello(bytes: &[u8]) -> bool {
+    matches!(bytes, [22, 3, 0..=4, _, _, hello::CLIENT_HELLO, ..])
 }
 
 /// One connection, read from both directions.
