@@ -31,7 +31,7 @@ pub(crate) use failure::{Failure, status};
 Start here:
   hopwatch demo                                   a small agent with a fault inside, and the verdict
   hopwatch run --deadline 10s -- python agent.py  the same for your own program, unchanged
-  hopwatch probe https://api.openai.com           whether an endpoint is reached from here, phase by phase
+  hopwatch probe https://api.openai.com           whether an endpoint is reached, phase by phase
   hopwatch agent                                  a sidecar: what cannot be seen from inside goes through it
 
 Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run time;

@@ -13,6 +13,18 @@ const OF_THE_CONNECTION: [HeaderName; 6] = [
     header::TE,
 ];
 
+/// Common fields that say nothing that is recorded here.
+const WITHOUT_FACTS: [HeaderName; 8] = [
+    header::HOST,
+    header::USER_AGENT,
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::DATE,
+    header::SERVER,
+    header::SET_COOKIE,
+];
+
 /// Takes out of a request what is for the gateway alone. An upgrade that is asked for stays.
 pub(crate) fn for_upstream(headers: &mut HeaderMap, upgrades: bool) {
     // The client's credentials for a proxy were for this one.
@@ -71,14 +83,16 @@ fn names(headers: &HeaderMap, list: HeaderName, word: &str) -> bool {
 /// The facts in a request's fields.
 pub(crate) fn request_fields(headers: &HeaderMap) -> RequestFields {
     let mut fields = RequestFields::default();
-    headers.iter().for_each(|(name, value)| fields.set(name.as_str(), value.as_bytes()));
+    let known = headers.iter().filter(|(name, _)| !WITHOUT_FACTS.contains(name));
+    known.for_each(|(name, value)| fields.set_lower(name.as_str(), value.as_bytes()));
     fields
 }
 
 /// The facts in an answer's fields.
 pub(crate) fn response_fields(headers: &HeaderMap) -> ResponseFields {
     let mut fields = ResponseFields::default();
-    headers.iter().for_each(|(name, value)| fields.set(name.as_str(), value.as_bytes()));
+    let known = headers.iter().filter(|(name, _)| !WITHOUT_FACTS.contains(name));
+    known.for_each(|(name, value)| fields.set_lower(name.as_str(), value.as_bytes()));
     fields
 }
 

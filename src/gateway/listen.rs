@@ -1,6 +1,6 @@
 //! Clients come in.
 
-use super::downstream::{Downstream, DownstreamIo};
+use super::downstream::{Downstream, DownstreamIo, Order};
 use super::route::Destination;
 use super::serve::serve;
 use super::through::{Handover, Socket, lead};
@@ -9,10 +9,12 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::{self, pin};
+use std::pin::{Pin, pin};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -95,6 +97,10 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, entrance: &E
     let Ok(local) = stream.local_addr() else { return };
     let downstream = Arc::new(Downstream::new(*shared.recorder.anchor(), shared.number(), peer, local));
     shared.clients().insert(downstream.number, Arc::clone(&downstream));
+    if *shared.stage.borrow() >= Stage::Draining {
+        // It came while the others were told.
+        downstream.orders.give(Order::Finish);
+    }
     if let Some(gate) = gate {
         // With too many at once, some stay without a name.
         let _full = gate.try_send(Arc::clone(&downstream));
@@ -124,11 +130,11 @@ impl Client {
                 }
             }
         };
+        let ordered = poll_fn(|cx| self.downstream.orders.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(())));
         let begun = tokio::select! {
             biased;
             begun = serving => begun,
-            () = self.downstream.gone.notified() => return,
-            () = self.drained() => return,
+            () = ordered => return,
         };
         match begun {
             Some((true, Io::Plain(io))) => self.serve_h2(TokioIo::new(io)).await,
@@ -153,19 +159,7 @@ impl Client {
         // The sweep keeps the times, at one clock reading for all connections. An answer passes as it came: its date, or none.
         builder.header_read_timeout(None).auto_date_header(false).max_buf_size(limits.max_header_size);
         let mut connection = builder.serve_connection(io, service);
-        let mut draining = false;
-        loop {
-            tokio::select! {
-                biased;
-                // How it ended is in the records of its exchanges.
-                _ = &mut connection => break,
-                () = self.downstream.gone.notified() => return,
-                () = self.drained(), if !draining => {
-                    pin::Pin::new(&mut connection).graceful_shutdown();
-                    draining = true;
-                }
-            }
-        }
+        self.until_over(Pin::new(&mut connection), http1::Connection::graceful_shutdown).await;
         if let Some(switch) = handover.take() {
             let parts = connection.into_parts();
             Box::pin(switch.carry(parts.io.into_inner(), parts.read_buf)).await;
@@ -179,23 +173,25 @@ impl Client {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).auto_date_header(false).adaptive_window(true);
         builder.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
-        let mut connection = pin!(builder.serve_connection(io, service));
-        let mut draining = false;
-        loop {
-            tokio::select! {
-                biased;
-                _ = connection.as_mut() => return,
-                () = self.downstream.gone.notified() => return,
-                () = self.drained(), if !draining => {
-                    connection.as_mut().graceful_shutdown();
-                    draining = true;
-                }
-            }
-        }
+        let connection = pin!(builder.serve_connection(io, service));
+        self.until_over(connection, http2::Connection::graceful_shutdown).await;
     }
 
-    async fn drained(&self) {
-        self.shared.drained().await;
+    /// Drives a connection to its end, or until it is told otherwise. How it ended is in the records of its exchanges.
+    async fn until_over<C: Future>(&self, mut connection: Pin<&mut C>, finish: impl Fn(Pin<&mut C>)) {
+        let mut finishes = false;
+        poll_fn(|cx| {
+            match self.downstream.orders.poll(cx) {
+                Some(Order::Leave) => return Poll::Ready(()),
+                Some(Order::Finish) if !finishes => {
+                    finishes = true;
+                    finish(connection.as_mut());
+                }
+                _ => {}
+            }
+            connection.as_mut().poll(cx).map(drop)
+        })
+        .await;
     }
 }
 

@@ -25,7 +25,7 @@ pub use route::{Base, Route, Routes, TcpRoute};
 
 use crate::model::clock::nanos;
 use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
-use downstream::{Downstream, Watch, Watched};
+use downstream::{Downstream, Order, Watch, Watched};
 use listen::Entrance;
 use options::InForce;
 use record::Recorder;
@@ -124,15 +124,6 @@ impl Shared {
         self.is_own(host, port) || route::is_own(&entrances, host, port)
     }
 
-    /// Waits until no more clients are taken in.
-    async fn drained(&self) {
-        let mut stage = self.stage.subscribe();
-        // Its sender lives as long as the gateway.
-        if stage.wait_for(|stage| *stage >= Stage::Draining).await.is_err() {
-            std::future::pending().await
-        }
-    }
-
     fn number(&self) -> NonZeroU64 {
         NonZeroU64::new(self.numbers.fetch_add(1, Ordering::Relaxed).wrapping_add(1)).unwrap_or(NonZeroU64::MIN)
     }
@@ -153,7 +144,7 @@ impl Shared {
                 downstream::Stage::Busy | downstream::Stage::Led => continue,
             };
             if now.saturating_sub(since) >= nanos(longest) {
-                client.gone.notify_one();
+                client.orders.give(Order::Leave);
             }
         }
         self.pool.sweep(nanos(limits.upstream_idle_timeout));
@@ -295,6 +286,9 @@ impl Gateway {
     /// Takes in no more clients. Those that are there are served to the end of what they asked for; see [`Gateway::is_drained`].
     pub fn drain(&self) {
         self.shared.stage.send_replace(Stage::Draining);
+        for client in self.shared.clients().values() {
+            client.orders.give(Order::Finish);
+        }
     }
 
     /// Whether no client is left.

@@ -160,7 +160,7 @@ async fn relay(
         let carrier = shared.pool.take(&upstream, protocols, opening, &exchange, is_second).await;
         let sent = match carrier {
             Ok(Carrier::H1(lease)) => on_h1(lease, request, &exchange).await,
-            Ok(Carrier::H2(slot)) => in_stream(slot, request, &exchange).await,
+            Ok(Carrier::H2(slot)) => Box::pin(in_stream(slot, request, &exchange)).await,
             Err(error) => return unconnected(settings, &mut recorded, &error),
         };
         let lost = match sent {

@@ -167,9 +167,13 @@ impl RequestFields {
     /// Reads one field; `name` in any case. Fields that are no facts are ignored.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         let mut lower = [0; NAME_LIMIT];
-        let Some(name) = lower_case(name, &mut lower) else {
-            return;
-        };
+        if let Some(name) = lower_case(name, &mut lower) {
+            self.set_lower(name, value);
+        }
+    }
+
+    /// The same, for a name in lower case.
+    pub(crate) fn set_lower(&mut self, name: &str, value: &[u8]) {
         let value = value.trim_ascii();
         if self.message.set(name, value) {
             return;
@@ -192,9 +196,13 @@ impl ResponseFields {
     /// Reads one field; `name` in any case. Fields that are no facts are ignored.
     pub fn set(&mut self, name: &str, value: &[u8]) {
         let mut lower = [0; NAME_LIMIT];
-        let Some(name) = lower_case(name, &mut lower) else {
-            return;
-        };
+        if let Some(name) = lower_case(name, &mut lower) {
+            self.set_lower(name, value);
+        }
+    }
+
+    /// The same, for a name in lower case.
+    pub(crate) fn set_lower(&mut self, name: &str, value: &[u8]) {
         let value = value.trim_ascii();
         if self.message.set(name, value) || self.rate_limit.set(name, value) {
             return;

@@ -1,4 +1,5 @@
-use crate::probing::{Peer, briefly, ended, evidence, finding, once, target};
+use crate::peer::Peer;
+use crate::probing::{briefly, ended, evidence, finding, once, saying, target};
 use crate::support::peers::{Mute, Unanswered, refused};
 use crate::support::script::{Script, Step};
 use crate::support::server::{Router, reset_on_close};
@@ -56,7 +57,7 @@ fn of_both_families() -> Option<&'static str> {
 #[test]
 fn a_family_that_fails_is_told_although_the_other_connects() {
     let Some(host) = of_both_families() else { return };
-    let peer = Peer::saying(b"HTTP/1.1 204 No Content\r\n\r\n");
+    let peer = saying(b"HTTP/1.1 204 No Content\r\n\r\n");
     let target = target(&mut once(&format!("http://{host}:{}/", peer.address().port())));
     let (cause, sentence, _) = finding(&target);
     assert!(cause == "unreachable" && sentence.contains("connects over IPv4"), "{sentence}");
@@ -82,7 +83,7 @@ fn an_answer_that_does_not_end_is_noted() {
 
 #[test]
 fn a_server_that_closes_or_resets_dropped_the_connection() {
-    let closing = Peer::saying(b"");
+    let closing = saying(b"");
     let resetting = Peer::new(|mut stream| {
         drop(stream.read(&mut [0; 4096]));
         reset_on_close(&stream).unwrap();
@@ -99,7 +100,7 @@ fn a_server_that_closes_or_resets_dropped_the_connection() {
 
 #[test]
 fn another_protocol_is_told() {
-    let greeting = Peer::saying(b"SSH-2.0-OpenSSH_9.2\r\n\r\n");
+    let greeting = saying(b"SSH-2.0-OpenSSH_9.2\r\n\r\n");
     for url in [format!("http://{}/", greeting.address()), format!("postgres://{}", greeting.address())] {
         let target = target(&mut once(&url));
         assert_eq!(target["error_type"], "invalid_response", "{target:#}");
@@ -113,7 +114,7 @@ fn another_protocol_is_told() {
 
 #[test]
 fn plain_http_behind_https_is_told_with_what_to_try() {
-    let server = Peer::saying(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let server = saying(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let target = target(&mut once(&format!("https://{}/", server.address())));
     let (cause, sentence, remedy) = finding(&target);
     assert!(cause == "tls" && sentence.contains("does not speak TLS"), "{sentence}");

@@ -19,6 +19,9 @@ mod well;
 #[path = "../it/support/part.rs"]
 mod part;
 #[cfg(test)]
+#[path = "../it/support/peer.rs"]
+mod peer;
+#[cfg(test)]
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 mod support;

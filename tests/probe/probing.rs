@@ -1,13 +1,12 @@
 //! Running the probe and reading what it tells.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
-use std::thread::JoinHandle;
+use std::sync::LazyLock;
 
 use serde_json::Value;
+
+use crate::peer::Peer;
 
 /// Variables of the surroundings that would change what is probed, and how.
 const CLEARED: [&str; 17] = [
@@ -112,54 +111,11 @@ pub(crate) fn evidence<'a>(target: &'a Value, name: &str) -> &'a Value {
     all.find(|evidence| evidence["name"] == name).map_or(&Value::Null, |evidence| &evidence["value"])
 }
 
-/// Does something with each of its connections, one after the other, until it is dropped.
-pub(crate) struct Peer {
-    address: SocketAddr,
-    stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Peer {
-    pub(crate) fn new(script: impl Fn(TcpStream) + Send + 'static) -> Self {
-        Self::of(TcpListener::bind("127.0.0.1:0").unwrap(), script)
-    }
-
-    pub(crate) fn of(listener: TcpListener, script: impl Fn(TcpStream) + Send + 'static) -> Self {
-        let address = listener.local_addr().unwrap();
-        let stopped = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::spawn({
-            let stopped = Arc::clone(&stopped);
-            move || {
-                for stream in listener.incoming() {
-                    if stopped.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    script(stream.unwrap());
-                }
-            }
-        });
-        Self { address, stopped, thread: Some(thread) }
-    }
-
-    /// Reads something, answers this and closes.
-    pub(crate) fn saying(answer: &'static [u8]) -> Self {
-        Self::new(move |mut stream| {
-            // A client that left is no concern of this side.
-            drop(stream.read(&mut [0; 4096]));
-            drop(stream.write_all(answer));
-        })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        drop(TcpStream::connect(self.address));
-        let result = self.thread.take().unwrap().join();
-        assert!(result.is_ok() || std::thread::panicking(), "the peer panicked");
-    }
+/// A peer that reads something, answers this and closes.
+pub(crate) fn saying(answer: &'static [u8]) -> Peer {
+    Peer::new(move |mut stream| {
+        // A client that left is no concern of this side.
+        drop(stream.read(&mut [0; 4096]));
+        drop(stream.write_all(answer));
+    })
 }

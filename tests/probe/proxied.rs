@@ -1,5 +1,5 @@
 use crate::part::part;
-use crate::probing::{Peer, ended, evidence, finding, once, target};
+use crate::probing::{ended, evidence, finding, once, saying, target};
 use crate::support::authority::Authority;
 use crate::support::peers::refused;
 use crate::support::script::Script;
@@ -73,7 +73,7 @@ fn a_proxy_that_refuses_is_told_with_what_helps() {
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "proxy_refused_403", json!(403.0), "let docs.example through"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "proxy_invalid_response", Value::Null, "that a forward proxy is what runs there"),
     ] {
-        let proxy = Peer::saying(answer);
+        let proxy = saying(answer);
         let mut command = once("https://docs.example/");
         command.env("https_proxy", format!("http://user:{PASSWORD}@{}", proxy.address()));
         let target = target(&mut command);
@@ -93,7 +93,7 @@ fn a_proxy_that_refuses_is_told_with_what_helps() {
 fn what_connects_without_the_proxy_belongs_into_no_proxy() {
     let server = Router::new().route("/", |_| Script::json(&json!("ready"))).start();
     let gone = refused();
-    let refusing = Peer::saying(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+    let refusing = saying(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
     for (proxy, phase) in [(gone, "connect"), (refusing.address(), "proxy")] {
         let mut command = once(&format!("https://127.0.0.1:{}/", server.port()));
         command.env("https_proxy", proxy.to_string());
@@ -107,7 +107,7 @@ fn what_connects_without_the_proxy_belongs_into_no_proxy() {
 
 #[test]
 fn a_plain_request_that_the_proxy_turns_down_for_want_of_credentials_is_the_proxys() {
-    let proxy = Peer::saying(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    let proxy = saying(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
     let target = target(once("http://docs.example/").env("http_proxy", proxy.address().to_string()));
     assert_eq!((&target["failed_phase"], &target["error_type"]), (&json!("proxy"), &json!("proxy_authentication_required")));
     assert_eq!(finding(&target).0, "proxy");
@@ -125,7 +125,7 @@ fn a_proxy_that_is_not_spoken_to_is_told() {
 
 #[test]
 fn databases_go_without_a_proxy_as_their_drivers_do() {
-    let database = Peer::saying(b"N");
+    let database = saying(b"N");
     let target = target(once(&format!("postgres://{}", database.address())).env("ALL_PROXY", refused().to_string()));
     assert_eq!((&target["ok"], &target["via_proxy"]), (&json!(true), &Value::Null));
 }

@@ -1,4 +1,5 @@
-use crate::probing::{Peer, ended, evidence, finding, once, target};
+use crate::peer::Peer;
+use crate::probing::{ended, evidence, finding, once, probe, target};
 use crate::support::authority::Authority;
 use crate::support::script::Script;
 use crate::support::server::{Router, Server};
@@ -44,6 +45,14 @@ fn what_tls_settled_is_told() {
     let told = ended(&mut trusting(&authority, &server.url("/")));
     let way = told.out.lines().nth(1).unwrap();
     assert!(way.ends_with("   TLS 1.3   certificate by hopwatch test authority to 2061-02-03"), "{way}");
+}
+
+#[test]
+fn every_try_is_a_whole_handshake_whose_certificate_is_seen() {
+    let authority = Authority::new();
+    let server = serving(&authority);
+    let target = target(probe(&["-n", "3", "-4", &server.url("/")]).arg("--ca").arg(authority.file()));
+    assert_eq!((&target["answered"], &target["tls"]["issuer"]), (&json!(3), &json!("hopwatch test authority")));
 }
 
 #[test]

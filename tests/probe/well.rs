@@ -1,4 +1,5 @@
-use crate::probing::{Peer, ended, evidence, finding, once, probe, report, target};
+use crate::peer::Peer;
+use crate::probing::{ended, evidence, finding, once, probe, report, target};
 use crate::support::script::Script;
 use crate::support::server::{Router, Server};
 use serde_json::{Value, json};
@@ -24,9 +25,10 @@ fn each_try_is_a_connection_of_its_own_told_phase_by_phase() {
     for absent in ["dns", "proxy", "tls"] {
         assert_eq!(target["phases"][absent], Value::Null, "{absent}");
     }
-    assert!(max_ms(&target, "wait") >= 200.0 && max_ms(&target, "connect") < 200.0);
-    max_ms(&target, "send");
-    max_ms(&target, "stream");
+    assert!(max_ms(&target, "wait") >= 200.0);
+    for present in ["connect", "send", "stream"] {
+        assert!(max_ms(&target, present) > 0.0, "{present}");
+    }
     assert!(target["total"]["p50_ms"].as_f64() <= target["total"]["max_ms"].as_f64());
     for (name, value) in
         [("failed_phase", Value::Null), ("error", Value::Null), ("via_proxy", Value::Null), ("findings", json!([]))]
@@ -85,7 +87,7 @@ fn a_try_beyond_its_limit_is_exit_1() {
     assert_eq!((by_phase["exceeded"].as_array().unwrap().len(), &by_phase["exceeded"][0]["limit"]), (1, &json!("wait")));
     assert_eq!(target(once(&url).args(["--max", "total=1m,tls=1ms"]))["exceeded"], json!([]), "what is not there is not slow");
     let told = ended(once(&url).args(["--max", "wait=100ms"]));
-    assert!(told.code == 1 && told.out.contains("\nlimit    wait took 0.3"), "{}", told.out);
+    assert!(told.out.contains("\nlimit    wait took ") && told.out.contains(" at most, 0.1 s is allowed\n"), "{}", told.out);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::gateway::connect::trust::{self, TrustError};
 use crate::model::redact;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +39,9 @@ impl Secured {
         };
         let witness = Arc::new(Witness { verifier, issuer: Mutex::default() });
         let verifier: Arc<dyn ServerCertVerifier> = Arc::<Witness>::clone(&witness);
-        let config = trust::builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let mut config = trust::builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        // Each try is a whole handshake, as a client's first connection makes it.
+        config.resumption = Resumption::disabled();
         Ok(Self { config: Arc::new(config), witness: Some(witness), authorities })
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 const CERTIFICATE_NOT_YET_VALID: &str = "certificate_not_yet_valid";
 /// An address in a network that is never connected to.
 const BLOCKED_ADDRESS: &str = "blocked_address";
-/// A host that no certificate can be for.
+/// A host that cannot be asked for.
 const INVALID_NAME: &str = "invalid_name";
 /// A proxy of a kind that is not spoken.
 const PROXY_UNSUPPORTED: &str = "proxy_unsupported";
@@ -76,6 +76,14 @@ impl ConnectError {
             reason: reason.into(),
             source: None,
         })
+    }
+
+    /// The host is none that could be asked for, or written into a request.
+    pub(super) fn no_host(origin: &Origin) -> Box<Self> {
+        let target = Target { origin, proxy: None };
+        let mut error = Self::new(target, Phase::Dns, Outcome::Error, INVALID_NAME, "it is no name of a host");
+        error.failed_by = FailedBy::Own;
+        error
     }
 
     /// The name was not resolved.
@@ -203,10 +211,10 @@ impl ConnectError {
     /// What to do about it, where that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match (&*self.error_type, self.phase) {
-            (code::NAME_NOT_FOUND, _) => "check its spelling, and which resolver this machine or container uses",
-            (_, Phase::Dns) => "check the resolver of this machine or container (/etc/resolv.conf)",
             ("too_many_open_files", _) => "raise the limit on open files (`ulimit -n`)",
             ("no_local_port", _) => "no local address or port is left for it: keep connections open instead of making many",
+            (code::NAME_NOT_FOUND, _) => "check its spelling, and which resolver this machine or container uses",
+            (_, Phase::Dns) => "check the resolver of this machine or container (/etc/resolv.conf)",
             (BLOCKED_ADDRESS, _) => "it is protected from being reached this way",
             ("connection_refused", Phase::Connect) => {
                 "check that it runs there, and host and port: inside a container `localhost` is the container itself"
@@ -237,7 +245,7 @@ impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, proxy, phase, reason, .. } = self;
         match (phase, proxy) {
-            (Phase::Dns, None) => write!(f, "cannot resolve `{}`", origin.host)?,
+            (Phase::Dns, None) => write!(f, "cannot resolve `{}`", redact::name(&origin.host))?,
             (Phase::Dns, Some(proxy)) => write!(f, "cannot resolve the proxy `{proxy}`")?,
             (Phase::Connect, None) => write!(f, "cannot connect to `{origin}`")?,
             (Phase::Connect, Some(proxy)) => write!(f, "cannot connect to the proxy `{proxy}`")?,

@@ -239,8 +239,15 @@ impl Connector {
         steps: &Steps,
     ) -> Result<Connected, Box<ConnectError>> {
         let options = &*self.options;
+        if origin.host.is_empty() || origin.host.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(ConnectError::no_host(origin));
+        }
         let proxy = options.proxies.of(origin).map_err(|error| ConnectError::unusable_proxy(origin, error))?;
         let target = Target { origin, proxy };
+        if origin.scheme == Scheme::Https || proxy.is_some_and(|proxy| proxy.tls) {
+            // Before the first step: that authorities are read is no part of anybody's handshake.
+            options.tls.config().await.map_err(|reason| ConnectError::no_tls(target, reason))?;
+        }
         let addresses = self.addresses(target, steps).await?;
         let Dialed { stream, local, remote, tried } = {
             let _step = steps.connect();
@@ -336,7 +343,7 @@ impl Connector {
         remote: SocketAddr,
     ) -> Result<(Stream, TlsFacts), Box<ConnectError>> {
         let ConnectorOptions { tls, handshake_timeout, .. } = &*self.options;
-        let tls = tls.config().map_err(|reason| ConnectError::no_tls(target, reason))?;
+        let tls = tls.config().await.map_err(|reason| ConnectError::no_tls(target, reason))?;
         let shaken = tls::handshake(tls, host, protocols, io, *handshake_timeout).await;
         shaken.map_err(|broken| ConnectError::handshake(target, phase, broken, remote))
     }

@@ -4,7 +4,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// Why certificates cannot be trusted as asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,32 +31,40 @@ pub(crate) struct Tls(Arc<Lazy>);
 struct Lazy {
     /// Files and folders whose authorities are trusted too. What cannot be read is left out.
     named: Vec<PathBuf>,
-    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+    config: OnceCell<Result<Arc<ClientConfig>, String>>,
 }
 
 impl Tls {
     /// Trusts the system's authorities and those of the files and folders that are named, as far as they can be read.
     pub(crate) fn trusting(named: Vec<PathBuf>) -> Self {
-        Self(Arc::new(Lazy { named, config: OnceLock::new() }))
+        Self(Arc::new(Lazy { named, config: OnceCell::new() }))
     }
 
-    /// Its configuration. The first time it reads files.
+    /// Its configuration. The first time it reads files, on a blocking thread; all who ask meanwhile wait for that.
     ///
     /// # Errors
     /// rustls cannot be set up.
-    pub(crate) fn config(&self) -> Result<&Arc<ClientConfig>, &str> {
-        let Lazy { named, config } = &*self.0;
-        let read = || {
-            let readable: Vec<PathBuf> = named.iter().filter(|path| certificates(path).is_ok()).cloned().collect();
-            roots(&readable).and_then(client).map_err(|error| error.to_string())
+    ///
+    /// # Cancel safety
+    /// Dropped while it reads, the next one who asks reads anew.
+    pub(crate) async fn config(&self) -> Result<&Arc<ClientConfig>, &str> {
+        let read = async || {
+            let this = self.clone();
+            let read = tokio::task::spawn_blocking(move || this.read());
+            read.await.unwrap_or_else(|error| Err(error.to_string()))
         };
-        config.get_or_init(read).as_ref().map_err(String::as_str)
+        self.0.config.get_or_init(read).await.as_ref().map_err(String::as_str)
+    }
+
+    fn read(&self) -> Result<Arc<ClientConfig>, String> {
+        let readable: Vec<PathBuf> = self.0.named.iter().filter(|path| certificates(path).is_ok()).cloned().collect();
+        roots(&readable).and_then(client).map_err(|error| error.to_string())
     }
 }
 
 impl From<Arc<ClientConfig>> for Tls {
     fn from(config: Arc<ClientConfig>) -> Self {
-        Self(Arc::new(Lazy { named: Vec::new(), config: OnceLock::from(Ok(config)) }))
+        Self(Arc::new(Lazy { named: Vec::new(), config: OnceCell::new_with(Some(Ok(config))) }))
     }
 }
 
@@ -149,6 +158,13 @@ mod tests {
             _ => None,
         });
         assert_eq!(named, ["a.pem".into(), "b.pem".into(), folder.path().to_owned()]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_read_yet_is_read_once_for_all_who_ask() {
+        let tls = Tls::trusting(vec!["/nonexistent.pem".into()]);
+        let (one, other) = tokio::join!(tls.config(), tls.config());
+        assert!(Arc::ptr_eq(one.unwrap(), other.unwrap()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The client's side: a connection that was accepted.
 
 mod io;
+mod orders;
 #[cfg(target_os = "linux")]
 mod owner;
 #[cfg(target_os = "linux")]
@@ -9,6 +10,7 @@ mod reading;
 mod watch;
 
 pub(crate) use io::DownstreamIo;
+pub(crate) use orders::{Order, Orders};
 #[cfg(target_os = "linux")]
 pub(crate) use watch::{Watch, Watched};
 
@@ -18,7 +20,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use tokio::sync::Notify;
 
 /// Bytes that the client did not take for less are not worth telling (as with the observer, which knows no better).
 const UNREAD_MIN: Nanos = 10_000_000;
@@ -54,8 +55,8 @@ pub(crate) struct Downstream {
     left_at: AtomicU64,
     resets: AtomicBool,
     announced: AtomicBool,
-    /// Told when its task has to end although it cannot see why.
-    pub(crate) gone: Notify,
+    /// To its task.
+    pub(crate) orders: Orders,
     pid: AtomicU32,
     service: OnceLock<Name>,
     named: OnceLock<(Kind, Name)>,
@@ -110,7 +111,7 @@ impl Downstream {
             left_at: AtomicU64::new(0),
             resets: AtomicBool::new(false),
             announced: AtomicBool::new(false),
-            gone: Notify::new(),
+            orders: Orders::default(),
             pid: AtomicU32::new(0),
             service: OnceLock::new(),
             named: OnceLock::new(),

@@ -172,6 +172,8 @@ impl Recorder {
         let entries: Vec<Entry> = self.flow().open.iter().map(|(_, entry)| entry.clone()).collect();
         for entry in entries.iter().filter(|entry| entry.is_shown(now)) {
             let attempt = entry.tries(&assembly.naming, &caller(entry.downstream()), now).pop();
+            // One that has just ended is told as such by the next look.
+            let attempt = attempt.filter(|attempt| attempt.judged.is_none());
             open.extend(attempt.map(|attempt| assembly.hops.preview(attempt, None)));
         }
         let losses = self.losses_of(&assembly);

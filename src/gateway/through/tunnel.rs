@@ -12,7 +12,9 @@ use crate::gateway::route::Destination;
 use crate::model::Nanos;
 use crate::wire::Direction;
 use bytes::Bytes;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How long a connection has to be at rest before it is ended to drain.
@@ -23,7 +25,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A connection both ends of which are there.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    shared: Arc<Shared>,
     upstream: Stream,
     reader: Reader,
 }
@@ -50,7 +51,7 @@ impl Tunnel {
             Ok(connected) => {
                 reader.connected(&connected);
                 downstream.leads();
-                Ok(Self { shared: Arc::clone(shared), upstream: connected.io, reader })
+                Ok(Self { upstream: connected.io, reader })
             }
             Err(error) => {
                 reader.unconnected(&error);
@@ -61,13 +62,13 @@ impl Tunnel {
 
     /// Carries bytes until both sides have ended, or the gateway drains and nothing is under way. `early` was read of the client already.
     pub(super) async fn carry(self, mut client: impl Socket, early: Bytes) {
-        let Self { shared, mut upstream, mut reader } = self;
+        let Self { mut upstream, mut reader } = self;
         let line = Arc::clone(reader.line());
         let anchor = line.downstream.anchor;
         let over = tokio::select! {
             biased;
             over = pump(&mut client, &mut upstream, [early, Bytes::new()], anchor, &mut reader) => over,
-            () = drained(&shared, &line) => Over { by: Direction::Response, at: anchor.now(), errno: 0 },
+            () = drained(&line) => Over { by: Direction::Response, at: anchor.now(), errno: 0 },
         };
         reader.over(over);
         match over {
@@ -78,9 +79,9 @@ impl Tunnel {
     }
 }
 
-/// The gateway takes in no more clients, and nothing has been under way for a while.
-async fn drained(shared: &Shared, line: &Line) {
-    shared.drained().await;
+/// It is to end, and nothing has been under way for a while.
+async fn drained(line: &Line) {
+    poll_fn(|cx| line.downstream.orders.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(()))).await;
     loop {
         let now = line.downstream.anchor.now();
         if line.rests_since().is_some_and(|since| now.saturating_sub(since) >= REST) {

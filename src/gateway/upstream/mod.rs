@@ -113,9 +113,22 @@ impl Pool {
         exchange: &Exchange,
         is_second: bool,
     ) -> Result<Carrier, Box<ConnectError>> {
-        if protocols == Protocols::H1 {
-            return self.take_h1(upstream, opening, exchange, is_second).await;
+        if protocols != Protocols::H1 {
+            // Apart, as all that is rare: what a future may hold is moved about with it.
+            return Box::pin(self.take_any(upstream, protocols, opening, exchange, is_second)).await;
         }
+        self.take_h1(upstream, opening, exchange, is_second).await
+    }
+
+    /// A connection or a stream, whichever the peer chooses.
+    async fn take_any(
+        &self,
+        upstream: &Arc<Upstream>,
+        protocols: Protocols,
+        opening: Opening<'_>,
+        exchange: &Exchange,
+        is_second: bool,
+    ) -> Result<Carrier, Box<ConnectError>> {
         if let Some(slot) = self.stream(upstream, exchange, is_second).await {
             return Ok(Carrier::H2(slot));
         }
@@ -133,7 +146,7 @@ impl Pool {
             // It has chosen HTTP/1.1 before.
             return self.take_h1(upstream, opening, exchange, is_second).await;
         }
-        let connected = Box::pin(self.open(upstream, protocols, opening, exchange)).await?;
+        let connected = self.open(upstream, protocols, opening, exchange).await?;
         match connected.protocol {
             Protocol::H1 => {
                 let room = self.room(upstream, exchange).await;
@@ -175,8 +188,11 @@ impl Pool {
             lease.tell(exchange, Some(idle));
             return Ok(Carrier::H1(Box::new(lease)));
         }
-        let connected = Box::pin(self.open(upstream, Protocols::H1, opening, exchange)).await?;
-        self.lease(upstream, connected, room, opening, exchange).await.map(|lease| Carrier::H1(Box::new(lease)))
+        let opened = async {
+            let connected = self.open(upstream, Protocols::H1, opening, exchange).await?;
+            self.lease(upstream, connected, room, opening, exchange).await.map(|lease| Carrier::H1(Box::new(lease)))
+        };
+        Box::pin(opened).await
     }
 
     async fn room(&self, upstream: &Upstream, exchange: &Exchange) -> OwnedSemaphorePermit {

@@ -1,6 +1,6 @@
 //! Peers that fail below HTTP: nobody listening, a SYN without an answer, a TLS hello without one, a slow path.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -168,4 +168,20 @@ impl Drop for Forwarder {
             panic!("{broken} threads of the forwarder panicked");
         }
     }
+}
+
+/// A close from now on is an RST.
+pub(crate) fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    // SAFETY: the descriptor is open while `stream` lives, and the option is read from a `linger` of its own size.
+    let set = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of::<libc::linger>() as libc::socklen_t,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

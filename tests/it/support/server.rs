@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,6 +12,7 @@ use std::time::Duration;
 use rustls::{ServerConnection, StreamOwned};
 
 use super::authority::Authority;
+pub(crate) use super::peers::reset_on_close;
 use super::request::Request;
 use super::script::{Script, Step};
 
@@ -230,20 +230,4 @@ impl Drop for Connection {
         self.shared.state().open.remove(&self.number);
         self.shared.left.notify_all();
     }
-}
-
-/// A close from now on is an RST.
-pub(crate) fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    // SAFETY: the descriptor is open while `stream` lives, and the option is read from a `linger` of its own size.
-    let set = unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast(),
-            size_of::<libc::linger>() as libc::socklen_t,
-        )
-    };
-    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -62,7 +62,7 @@ fn untrusted(case: &Case<'_>, one: &Try) -> String {
         .as_ref()
         .map_or_else(|| "its authority".to_owned(), |issuer| format!("the authority that issued it ({issuer})"));
     format!(
-        "Name the PEM file of {whose} in SSL_CERT_FILE (`--ca FILE` tries it here). Is that your organisation, a proxy opens TLS on the way."
+        "Name the PEM file of {whose} in SSL_CERT_FILE (`--ca FILE` tries it here). If that is your organisation, a proxy opens TLS on the way."
     )
 }
 
@@ -78,6 +78,6 @@ fn expiring(case: &Case<'_>, now: Nanos) -> Option<Finding> {
         days => format!("in {days} days"),
     };
     let sentence = format!("The certificate of {} ends {when}.", case.name());
-    let remedy = "Renew it, and look at what should have renewed it: then every call to it fails.";
+    let remedy = "Renew it, and look at what should have done so: once it has ended, every call fails.";
     Some(case.finding(Cause::Tls, seen, evidence, sentence, remedy.to_owned()))
 }

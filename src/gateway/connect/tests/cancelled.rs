@@ -1,5 +1,6 @@
+use super::peer::Peer;
 use super::peers::{Mute, Unanswered};
-use super::sockets::{Peer, head, on_the_way, something, until_left};
+use super::sockets::{head, on_the_way, something, until_left};
 use super::*;
 use std::sync::mpsc;
 

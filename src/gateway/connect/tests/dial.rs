@@ -1,5 +1,6 @@
+use super::peer::Peer;
 use super::peers::{Unanswered, refused};
-use super::sockets::{Peer, both_families, on_the_way, until_left};
+use super::sockets::{both_families, on_the_way, until_left};
 use super::*;
 use crate::gateway::connect::race::ATTEMPT_DELAY;
 use socket2::SockRef;
@@ -98,7 +99,7 @@ async fn of_two_that_fail_the_one_that_got_further_is_told() {
     let silent = Unanswered::of(v6);
     drop(v4);
     let connector = connector(None, |options| {
-        (options.resolver, options.connect_timeout) = (resolving(loopbacks()), 2 * ATTEMPT_DELAY);
+        (options.resolver, options.connect_timeout) = (resolving(loopbacks()), 11 * ATTEMPT_DELAY);
     });
     let error = failure(&connector, &Origin::new(Scheme::Tcp, "a.example", port)).await;
     assert_eq!(told(&error).3, "connection_refused");

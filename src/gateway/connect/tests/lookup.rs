@@ -100,7 +100,7 @@ async fn a_silent_resolver_is_given_up_and_the_phase_can_be_read_meanwhile() {
 
 #[tokio::test]
 async fn an_address_asks_nobody() {
-    let peer = sockets::Peer::new(|mut stream| sockets::until_left(&mut stream));
+    let peer = peer::Peer::new(|mut stream| sockets::until_left(&mut stream));
     let asked = Arc::new(AtomicUsize::new(0));
     let resolver = Resolver::new({
         let asked = Arc::clone(&asked);

@@ -11,6 +11,8 @@ mod sockets;
 mod authority;
 #[path = "../../../../tests/it/support/part.rs"]
 mod part;
+#[path = "../../../../tests/it/support/peer.rs"]
+mod peer;
 #[path = "../../../../tests/it/support/peers.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 mod peers;
@@ -76,6 +78,15 @@ async fn attempt(
     let (steps, start) = (Steps::new(anchor), anchor.now());
     let result = connector.connect(origin, protocols, &steps).await;
     (result, phases(&steps, start, anchor.now()))
+}
+
+#[test]
+fn connectors_and_connects_go_from_thread_to_thread() {
+    fn goes<T: Send>(_: &T) {}
+    fn is_shared<T: Send + Sync + Clone>(_: &T) {}
+    let (connector, steps) = (connector(None, |_| ()), Steps::new(Anchor::new(0)));
+    is_shared(&connector);
+    goes(&connector.connect(&Origin::new(Scheme::Https, "a.example", 443), Protocols::H1, &steps));
 }
 
 /// What a record would say of it.

@@ -1,9 +1,9 @@
 use super::part::part;
-use super::peers::{Mute, refused};
-use super::sockets::{Peer, head, reset, until_left};
+use super::peer::Peer;
+use super::peers::{Mute, refused, reset_on_close};
+use super::sockets::{answering, head, inside_tls, until_left};
 use super::tinyproxy::Tinyproxy;
 use super::*;
-use rustls::{ServerConnection, StreamOwned};
 use std::io::{Read, Write};
 use std::sync::mpsc;
 use tokio::io::AsyncReadExt;
@@ -19,7 +19,6 @@ fn through(proxy: SocketAddr) -> impl FnOnce(&mut ConnectorOptions) {
 fn by(proxy: String) -> impl FnOnce(&mut ConnectorOptions) {
     move |options| {
         options.proxies = Proxies::read(|name| (name == "all_proxy").then(|| proxy.clone()));
-        options.handshake_timeout = SHORT;
     }
 }
 
@@ -27,9 +26,16 @@ fn target() -> Origin {
     Origin::new(Scheme::Https, "Model.Example", 443)
 }
 
-/// The error of a connector that is led by a proxy which fails, without its credentials in sight.
+/// The error of a connector whose proxy fails, without its credentials in sight.
 async fn refusal(proxy: SocketAddr) -> ConnectError {
-    let connector = connector(None, through(proxy));
+    refusal_within(Duration::from_secs(30), proxy).await
+}
+
+async fn refusal_within(timeout: Duration, proxy: SocketAddr) -> ConnectError {
+    let connector = connector(None, |options| {
+        through(proxy)(options);
+        options.handshake_timeout = timeout;
+    });
     let error = failure(&connector, &target()).await;
     let shown = format!("{error} {error:?} {connector:?}");
     assert!(!SECRETS.iter().any(|secret| shown.contains(secret)), "{shown}");
@@ -50,9 +56,8 @@ async fn every_answer_of_a_proxy_that_does_not_lead_on_has_its_code() {
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\n", "proxy_refused_502", Some(502)),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "proxy_invalid_response", None),
         (b"HTTP/1.1 what\r\n\r\n", "proxy_invalid_response", None),
-        (b"HTTP/1.1 200 OK\r\n", "timeout", None),
     ] {
-        let peer = Peer::answering(answer);
+        let peer = answering(answer);
         let error = refusal(peer.address()).await;
         assert_eq!(told(&error), (Phase::Proxy, Outcome::Connect, FailedBy::Peer, code));
         assert_eq!(error.status, status);
@@ -73,20 +78,24 @@ async fn a_head_without_end_is_not_read_without_end() {
         while stream.write_all(&line).is_ok() {}
     });
     assert_eq!(told(&refusal(peer.address()).await).3, "proxy_invalid_response");
-    peer.finished();
+    drop(peer);
 }
 
 #[tokio::test]
 async fn a_proxy_that_is_silent_closes_or_resets_has_its_code() {
     let mute = Mute::new();
-    assert_eq!(told(&refusal(mute.address()).await), (Phase::Proxy, Outcome::Connect, FailedBy::Peer, "timeout"));
+    let half = answering(b"HTTP/1.1 200 OK\r\n");
+    for address in [mute.address(), half.address()] {
+        let error = refusal_within(SHORT, address).await;
+        assert_eq!(told(&error), (Phase::Proxy, Outcome::Connect, FailedBy::Peer, "timeout"));
+    }
     let close = Peer::new(|mut stream| {
         head(&mut stream);
     });
     assert_eq!(told(&refusal(close.address()).await), (Phase::Proxy, Outcome::Connect, FailedBy::Peer, "proxy_closed"));
     let abort = Peer::new(|mut stream| {
         head(&mut stream);
-        reset(stream);
+        reset_on_close(&stream).unwrap();
     });
     let error = refusal(abort.address()).await;
     assert_eq!(told(&error), (Phase::Proxy, Outcome::Connect, FailedBy::Peer, "connection_reset"));
@@ -136,12 +145,12 @@ async fn plain_requests_are_the_proxys_to_read() {
     let shown = format!("{connected:?}");
     assert!(!SECRETS.iter().any(|secret| shown.contains(secret)), "{shown}");
     drop(connected);
-    peer.finished();
+    drop(peer);
 }
 
 #[tokio::test]
 async fn http_2_without_tls_is_led_through() {
-    let peer = Peer::answering(b"HTTP/1.1 200 OK\r\n\r\n");
+    let peer = answering(b"HTTP/1.1 200 OK\r\n\r\n");
     let origin = Origin::new(Scheme::Http, "grpc.example", 50051);
     let (connected, _) = connect(&connector(None, through(peer.address())), &origin, Protocols::H2).await;
     assert_eq!(connected.protocol, Protocol::H2);
@@ -160,6 +169,17 @@ async fn an_address_that_is_blocked_is_not_reached_through_a_proxy_either() {
 }
 
 #[tokio::test]
+async fn a_host_cannot_write_into_the_request_for_a_tunnel() {
+    let peer = Peer::new(|mut stream| assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "nothing is asked of it"));
+    let connector = connector(None, through(peer.address()));
+    for host in ["a\r\nx: y", "a b", "a\0b", ""] {
+        let error = failure(&connector, &Origin::new(Scheme::Tunnel, host, 443)).await;
+        assert_eq!(told(&error), (Phase::Dns, Outcome::Error, FailedBy::Own, "invalid_name"));
+        assert!(!error.to_string().contains('\n'), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_proxy_of_another_kind_is_told_with_what_to_write() {
     let connector = connector(None, by("socks5://us3r:s3cret@127.0.0.1:1080".into()));
     let error = failure(&connector, &target()).await;
@@ -174,11 +194,10 @@ async fn tls_runs_inside_tls_to_the_proxy() {
     let authority = Authority::new();
     let config = authority.config();
     let peer = Peer::new(move |stream| {
-        let new = || ServerConnection::new(Arc::clone(&config)).unwrap();
-        let mut outer = StreamOwned::new(new(), stream);
+        let mut outer = inside_tls(&config, stream);
         assert!(head(&mut outer).starts_with("CONNECT 127.0.0.1:9 "));
         outer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-        let mut inner = StreamOwned::new(new(), outer);
+        let mut inner = inside_tls(&config, outer);
         inner.write_all(b"x").unwrap();
         until_left(&mut inner);
     });
@@ -193,7 +212,7 @@ async fn tls_runs_inside_tls_to_the_proxy() {
 async fn a_proxy_whose_certificate_is_not_trusted_fails_as_the_proxys_step() {
     let authority = Authority::new();
     let config = authority.config();
-    let peer = Peer::new(move |stream| until_left(&mut StreamOwned::new(ServerConnection::new(config).unwrap(), stream)));
+    let peer = Peer::new(move |stream| until_left(&mut inside_tls(&config, stream)));
     let error = failure(&connector(None, by(format!("https://{}", peer.address()))), &target()).await;
     assert_eq!(told(&error), (Phase::Proxy, Outcome::Tls, FailedBy::Peer, "certificate_unknown_issuer"));
 }
@@ -202,7 +221,7 @@ async fn a_proxy_whose_certificate_is_not_trusted_fails_as_the_proxys_step() {
 fn greeter(authority: &Authority) -> Peer {
     let config = authority.config();
     Peer::new(move |stream| {
-        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+        let mut stream = inside_tls(&config, stream);
         drop(stream.write_all(b"hello"));
         until_left(&mut stream);
     })
@@ -244,7 +263,7 @@ async fn a_real_proxy_passes_plain_requests_in_absolute_form() {
     use tokio::io::AsyncWriteExt;
     let Some(program) = part("tinyproxy") else { return };
     let proxy = Tinyproxy::start(&program, "BasicAuth us3r s3cret");
-    let peer = Peer::answering(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    let peer = answering(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
     let connector = connector(None, by(format!("us3r:s3cret@127.0.0.1:{}", proxy.port())));
     let (mut connected, _) = connect(&connector, &origin(Scheme::Http, peer.address()), Protocols::H1).await;
     let Form::Absolute(Some(authorization)) = connected.via.unwrap().form else { panic!("it is for the proxy") };

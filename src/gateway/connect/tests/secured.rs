@@ -1,8 +1,9 @@
-use super::peers::Mute;
-use super::sockets::{Peer, reset, something, until_left};
+use super::peer::Peer;
+use super::peers::{Mute, reset_on_close};
+use super::sockets::{inside_tls, something, until_left};
 use super::*;
 use rcgen::date_time_ymd;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
 use std::io::{Read, Write};
 
 /// A TLS server with this authority's certificate that holds its one connection; it offers these protocols.
@@ -13,8 +14,9 @@ fn server(authority: &Authority, alpn: &[&str]) -> Peer {
 }
 
 fn serving(config: ServerConfig) -> Peer {
+    let config = Arc::new(config);
     Peer::new(move |stream| {
-        let mut stream = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream);
+        let mut stream = inside_tls(&config, stream);
         // A client that turns the certificate down is no concern of this side.
         until_left(&mut stream);
     })
@@ -61,7 +63,7 @@ async fn bytes_go_both_ways_inside_tls() {
     let authority = Authority::new();
     let config = authority.config();
     let peer = Peer::new(move |stream| {
-        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+        let mut stream = inside_tls(&config, stream);
         let mut asked = [0; 6];
         stream.read_exact(&mut asked).unwrap();
         stream.write_all(&asked).unwrap();
@@ -76,7 +78,7 @@ async fn bytes_go_both_ways_inside_tls() {
     let mut answered = [0; 6];
     io.read_exact(&mut answered).await.unwrap();
     assert_eq!(&answered, b"abcdef");
-    peer.finished();
+    drop(peer);
 }
 
 #[tokio::test]
@@ -88,7 +90,7 @@ async fn a_session_is_taken_up_again_by_the_same_connector() {
     let visit = async || {
         let config = Arc::clone(&config);
         let peer = Peer::new(move |stream| {
-            let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+            let mut stream = inside_tls(&config, stream);
             stream.write_all(b"x").unwrap();
             until_left(&mut stream);
         });
@@ -175,7 +177,7 @@ async fn every_broken_handshake_has_its_code() {
     let abort = || {
         Peer::new(|mut stream| {
             something(&mut stream);
-            reset(stream);
+            reset_on_close(&stream).unwrap();
         })
     };
     for (peer, code, errno) in [
@@ -187,7 +189,7 @@ async fn every_broken_handshake_has_its_code() {
         let error = failure(&connector(None, |_| ()), &origin(Scheme::Https, peer.address())).await;
         assert_eq!(told(&error), (Phase::Tls, Outcome::Tls, FailedBy::Peer, code));
         assert_eq!(error.errno, errno, "{error}");
-        peer.finished();
+        drop(peer);
     }
 }
 

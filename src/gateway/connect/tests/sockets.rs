@@ -1,56 +1,23 @@
-//! Peers that do one thing with their first connection.
+//! What peers do with their connections, and what is seen of sockets from outside.
 
+use super::peer::Peer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
-use std::thread::JoinHandle;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
-/// A peer; dropped, it waits for the end of what it does, and fails the test if that panicked.
-pub(super) struct Peer {
-    address: SocketAddr,
-    thread: Option<JoinHandle<()>>,
+/// A peer that reads until a blank line, answers with this, and holds the connection until the client leaves.
+pub(super) fn answering(answer: &'static [u8]) -> Peer {
+    Peer::new(move |mut stream| {
+        head(&mut stream);
+        stream.write_all(answer).unwrap();
+        until_left(&mut stream);
+    })
 }
 
-impl Peer {
-    /// Does this with the first connection, on a thread.
-    pub(super) fn new(script: impl FnOnce(TcpStream) + Send + 'static) -> Self {
-        Self::of(TcpListener::bind("127.0.0.1:0").unwrap(), script)
-    }
-
-    pub(super) fn of(listener: TcpListener, script: impl FnOnce(TcpStream) + Send + 'static) -> Self {
-        let address = listener.local_addr().unwrap();
-        let thread = std::thread::spawn(move || script(listener.accept().unwrap().0));
-        Self { address, thread: Some(thread) }
-    }
-
-    /// Reads until a blank line, answers with this, and holds the connection until the client leaves.
-    pub(super) fn answering(answer: &'static [u8]) -> Self {
-        Self::new(move |mut stream| {
-            head(&mut stream);
-            stream.write_all(answer).unwrap();
-            until_left(&mut stream);
-        })
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Waits for the end of what it does.
-    pub(super) fn finished(mut self) {
-        self.thread.take().unwrap().join().unwrap();
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            // Where nobody came, this is the first connection.
-            drop(TcpStream::connect(self.address));
-            let result = thread.join();
-            assert!(result.is_ok() || std::thread::panicking(), "the peer panicked");
-        }
-    }
+/// The server's side of TLS on a connection.
+pub(super) fn inside_tls<S: Read + Write>(config: &Arc<ServerConfig>, stream: S) -> StreamOwned<ServerConnection, S> {
+    StreamOwned::new(ServerConnection::new(Arc::clone(config)).unwrap(), stream)
 }
 
 /// Reads a head, byte by byte; what was read so far where the client leaves.
@@ -70,17 +37,6 @@ pub(super) fn something(stream: &mut impl Read) {
 
 pub(super) fn until_left(stream: &mut impl Read) {
     while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
-}
-
-/// Closes with a RST.
-pub(super) fn reset(stream: TcpStream) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    // SAFETY: the descriptor is open while `stream` lives, and the option is read from a `linger` of its own size.
-    let set = unsafe {
-        let size = size_of::<libc::linger>() as libc::socklen_t;
-        libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size)
-    };
-    assert_eq!(set, 0);
 }
 
 /// Sockets of this machine that are on their way to this address: asked and not answered.
