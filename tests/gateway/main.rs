@@ -6,12 +6,12 @@
 #[expect(dead_code, reason = "tests of HTTP use the rest")]
 mod hop;
 #[cfg(test)]
+#[expect(dead_code, reason = "tests of HTTP use the rest")]
 mod peer;
 #[cfg(test)]
 #[expect(dead_code, reason = "tests of HTTP use the rest")]
 mod through;
 #[cfg(test)]
-#[expect(dead_code, reason = "tests of HTTP use the rest")]
 mod wire;
 
 #[cfg(test)]

@@ -247,7 +247,8 @@ fn hello() -> Vec<u8> {
 
 #[test]
 fn a_server_that_ends_the_handshake_failed_it() {
-    let endings: [(&str, fn(&mut Wire), Option<&str>); 4] = [
+    type Ending = (&'static str, fn(&mut Wire), Option<&'static str>);
+    let endings: [Ending; 4] = [
         ("close", |_| {}, None),
         ("reset", |wire| reset_on_close(wire.socket()).unwrap(), None),
         ("alert", |wire| wire.say([21, 3, 3, 0, 2, 2, 40]), Some("tls_alert")),

@@ -9,6 +9,7 @@ use crate::model::{Bytes, Name, Nanos, Outcome, Phase};
 use crate::wire::headers::ContentType;
 use crate::wire::http1::{RequestBody, RequestHead, ResponseBody, ResponseHead};
 use crate::wire::postgres::SqlState;
+use crate::wire::tls::DOUBT;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An answer that is not framed is taken for over after this long.
@@ -35,6 +36,8 @@ pub(crate) struct Passed {
     pub(crate) request_ended: bool,
     /// When the first and the last byte of the answer came.
     pub(crate) answered: Option<(Nanos, Nanos)>,
+    /// That may be session tickets alone.
+    pub(crate) doubtful: bool,
     pub(crate) reads: u64,
     /// The longest time between two pieces of the answer.
     pub(crate) gap: Option<Nanos>,
@@ -105,6 +108,7 @@ impl Turn {
             asked: None,
             request_ended: false,
             answered: None,
+            doubtful: false,
             reads: 0,
             gap: None,
             bytes: Bytes::default(),
@@ -164,13 +168,18 @@ impl Passed {
 
     /// Whether it was answered and nothing has come for so long that it may be over: only what follows would say so.
     pub(crate) fn is_silent(&self, now: Nanos) -> bool {
-        let last = self.answered.filter(|_| self.is_unframed());
+        let last = self.answered_at(now).filter(|_| self.is_unframed());
         last.is_some_and(|(_, last)| now.saturating_sub(last) >= SILENT)
     }
 
     /// The last move of either side; `None` = nothing was asked yet.
     pub(crate) fn last_move(&self) -> Option<Nanos> {
         self.asked.map(|(_, sent)| self.answered.map_or(sent, |(_, last)| last.max(sent)))
+    }
+
+    /// As [`Passed::answered`], as it is taken at `at`.
+    pub(crate) fn answered_at(&self, at: Nanos) -> Option<(Nanos, Nanos)> {
+        self.answered.filter(|&(_, last)| !self.doubtful || at.saturating_sub(last) < DOUBT)
     }
 
     /// Judges an end at `at`. `stopped`: when the client asked that it be stopped.
@@ -181,10 +190,10 @@ impl Passed {
             (_, how) => how,
         };
         match (&self.protocol, how, stopped) {
-            (Protocol::Http(_), ..) | (_, How::PeerClosed(_) | How::CallerLeft, _) => self.movement().judge(how, at),
+            (Protocol::Http(_), ..) | (_, How::PeerClosed(_) | How::CallerLeft, _) => self.movement(at).judge(how, at),
             (Protocol::Query { error: Some(SqlState::QUERY_CANCELED), .. }, How::Complete, Some(stopped)) => {
                 let answered = self.answered.filter(|&(first, _)| first <= stopped);
-                Movement { answered, ..self.movement() }.judge(How::CallerLeft, stopped)
+                Movement { answered, ..self.movement(at) }.judge(How::CallerLeft, stopped)
             }
             (Protocol::Query { error: Some(_), .. }, How::Complete, _) => peer_failed(Outcome::Error, None),
             (Protocol::Query { error: None, .. } | Protocol::Unknown | Protocol::Other, How::Complete, _) => {
@@ -193,11 +202,11 @@ impl Passed {
         }
     }
 
-    fn movement(&self) -> Movement {
+    fn movement(&self, at: Nanos) -> Movement {
         let http = self.http();
         Movement {
             sent: self.asked.map_or(0, |(_, last)| last),
-            answered: self.answered,
+            answered: self.answered_at(at),
             reads: self.reads,
             complete: http.and_then(|http| http.answer.as_ref()).is_some_and(|answer| answer.complete),
             status: http.and_then(Http::status),

@@ -66,7 +66,7 @@ impl Held {
         let (last, is_goodbye) = {
             let state = self.turn.state();
             let is_reused = state.setup.is_none();
-            let last = state.answered.filter(|_| state.is_unframed()).map(|(_, last)| last);
+            let last = state.answered_at(at).filter(|_| state.is_unframed()).map(|(_, last)| last);
             let soon = state.asked.is_some_and(|(_, sent)| at.saturating_sub(sent) <= GOODBYE);
             (last, state.is_unframed() && soon && (how == How::CallerLeft || is_reused))
         };

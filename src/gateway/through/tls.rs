@@ -52,7 +52,10 @@ impl Opaque {
             Direction::Response if told.answered => {
                 if let Some(mut turn) = turns.newest() {
                     turn.read(at, count);
-                    turns.line.rests(at);
+                    turn.doubtful = self.reader.is_doubtful();
+                    if !turn.doubtful {
+                        turns.line.rests(at);
+                    }
                 }
             }
             Direction::Response => {}
@@ -62,8 +65,9 @@ impl Opaque {
 
     /// A direction ended.
     pub(super) fn ended(&mut self, turns: &mut Turns, direction: Direction, at: Nanos) {
+        let is_answered = turns.newest().is_none_or(|turn| turn.answered_at(at).is_some());
         // A client that closes ends no answer.
-        if direction == Direction::Request || turns.left.is_none() {
+        if direction == Direction::Request || (turns.left.is_none() && is_answered) {
             let mut told = Told::default();
             let Self { reader, failed } = self;
             reader.end(direction, at, &mut |fact| told.apply(turns, failed, fact));

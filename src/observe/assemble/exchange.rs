@@ -8,6 +8,7 @@ use crate::model::{ConnectionState, Nanos, Outcome, Phase, SpanId, Timeline};
 use crate::wire::headers::ContentType;
 use crate::wire::http1::{Fact, RequestBody, RequestHead, ResponseBody, ResponseHead};
 use crate::wire::postgres::SqlState;
+use crate::wire::tls::DOUBT;
 
 /// Bytes that lay unread for less are not worth telling: the kernel's answer is this coarse.
 pub(super) const LATE_MIN: Nanos = 10 * MILLI;
@@ -84,6 +85,8 @@ pub(super) struct Exchange {
     pub(super) stopped: Option<Judged>,
     /// The longest time that the next piece of the answer was waited for.
     pub(super) gap: Option<Nanos>,
+    /// What came as an answer may be session tickets alone.
+    pub(super) doubtful: bool,
 }
 
 /// What an exchange is of.
@@ -135,6 +138,7 @@ impl Exchange {
             is_upgraded: false,
             stopped: None,
             gap: None,
+            doubtful: false,
         }
     }
 
@@ -164,6 +168,11 @@ impl Exchange {
     /// What was read so far is no answer.
     pub(super) const fn is_unanswered(&mut self) {
         (self.first_byte, self.gap) = (None, None);
+    }
+
+    /// Whether what came so far is taken for no answer at `at`.
+    pub(super) fn is_doubted(&self, at: Nanos) -> bool {
+        self.doubtful && self.last_read.is_some_and(|last| at.saturating_sub(last) >= DOUBT)
     }
 
     /// Takes what a reader learned of it.
@@ -273,7 +282,7 @@ impl Exchange {
             line.setup(setup);
         }
         line.step(Phase::Send, self.started, self.sent_at);
-        let Some((read, arrived)) = self.first_byte else {
+        let Some((read, arrived)) = self.first_byte.filter(|_| !self.is_doubted(until)) else {
             let phase = if self.request_ended { Phase::Wait } else { Phase::Send };
             line.line.push(phase, until);
             return line.line;

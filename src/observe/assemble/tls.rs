@@ -62,7 +62,13 @@ pub(super) fn feed(process: &mut Process, shared: &mut Shared, connection: &mut 
         Direction::Request if connection.layer().turn.as_ref().is_some_and(|turn| !turn.is_answered()) => {
             turn::wrote(connection, moved, bytes.chunk.len());
         }
-        Direction::Response if answered => turn::read(connection, moved, bytes.chunk.len()),
+        Direction::Response if answered => {
+            turn::read(connection, moved, bytes.chunk.len());
+            let doubtful = connection.opaque.as_ref().is_some_and(|opaque| opaque.reader.is_doubtful());
+            if let Some(turn) = &mut connection.layer_mut().turn {
+                turn.doubtful = doubtful;
+            }
+        }
         Direction::Request | Direction::Response => {}
     }
 }

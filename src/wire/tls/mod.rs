@@ -19,6 +19,9 @@ use exchange::Exchanges;
 use handshake::{Handshake, Means};
 use record::{Kind, Piece, Records};
 
+/// What may be session tickets is taken for an answer for so long, in nanoseconds.
+pub const DOUBT: u64 = 250_000_000;
+
 /// What the reader learned. `exchange` counts the exchanges of a connection from 0; `at` is the time of the chunk that held
 /// the deciding byte; `bytes` counts the contents of application records, encrypted as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,6 +236,13 @@ impl Connection {
     #[must_use]
     pub const fn is_tls(&self) -> Option<bool> {
         self.tls
+    }
+
+    /// Whether what came as an answer to the last request may be session tickets alone. Where nothing else has come [`DOUBT`] later, it
+    /// was no answer: who is answered goes on, or leaves, sooner than that as a rule.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.exchanges.is_doubtful()
     }
 
     /// When the handshake ended; `None` while it is under way.

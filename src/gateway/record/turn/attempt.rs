@@ -100,7 +100,7 @@ impl Turn {
         };
         gap(&mut line, first, until);
         line.push(Phase::Send, sent.min(until));
-        let Some((came, _)) = state.answered else {
+        let Some((came, _)) = state.answered_at(until) else {
             let is_sent = state.request_ended || state.is_unframed();
             line.push(if is_sent { Phase::Wait } else { Phase::Send }, until);
             return line;
