@@ -217,6 +217,7 @@ pub(super) fn failed_in(span: &Span) -> Phase {
             .map(|(_, phase)| phase)
     };
     match (call.outcome, call.failed_by) {
+        (Some(Outcome::Connect), _) if call.timeline.last_phase() == Some(Phase::Proxy) => Phase::Proxy,
         (Some(Outcome::Connect), _) => Phase::Connect,
         (Some(Outcome::Dns), _) => Phase::Dns,
         (Some(Outcome::Tls), _) => Phase::Tls,

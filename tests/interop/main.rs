@@ -20,4 +20,6 @@ mod model;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod tunnels;
+#[cfg(test)]
 mod untouched;

@@ -107,8 +107,8 @@ impl Source {
         });
         match self.relay.take() {
             Some(relay) => {
-                let addresses: Vec<_> = relay.addresses().collect();
-                Some(stitch(observed.unwrap_or_default(), relay.finish(), &addresses))
+                let entrances: Vec<_> = relay.entrances().collect();
+                Some(stitch(observed.unwrap_or_default(), relay.finish(), &entrances))
             }
             None => observed,
         }

@@ -300,6 +300,9 @@ fn tunnel(connection: &mut Connection, exchange: &Exchange, at: Nanos) {
     connection.calls = 0;
     connection.last_call = None;
     aim(connection, exchange);
+    // What is spoken from here on is another's.
+    let layer = connection.layer_mut();
+    (layer.http, layer.postgres, layer.was_http) = Default::default();
 }
 
 fn aim(connection: &mut Connection, exchange: &Exchange) {

@@ -3,9 +3,11 @@
 pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod chroma;
+pub(crate) mod part;
 pub(crate) mod peers;
 pub(crate) mod replies;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod server;
+pub(crate) mod tinyproxy;
