@@ -20,6 +20,8 @@ mod model;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod tunnels;
 #[cfg(test)]
 mod untouched;

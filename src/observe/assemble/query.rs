@@ -113,6 +113,10 @@ fn finish(
         ended.protocol = Protocol::Query { operation, error };
     }
     facts::finish(process, shared, connection, ended, How::Complete, at);
+    // The server takes them one after the other: only now is the next one waited for.
+    if let Some(next) = connection.layer_mut().exchanges.front_mut() {
+        next.started = next.started.max(at);
+    }
 }
 
 /// The caller asks by another connection that what is done for one of its own be stopped.

@@ -47,7 +47,7 @@ pub enum Fact {
     QuerySent { query: u64, at: u64, bytes: u64, operation: &'static str },
     /// The first byte of an answer. Told anew like [`Fact::QuerySent`].
     AnswerStarted { query: u64, at: u64 },
-    /// The last byte of an answer.
+    /// The last byte of an answer, or its error: the server may be ready for more much later.
     AnswerEnded { query: u64, at: u64, bytes: u64, error: Option<SqlState> },
     /// The client said goodbye.
     Terminated { at: u64 },

@@ -235,7 +235,7 @@ impl Answer {
             (b'G', _) => queries.copies(),
             (b'Z', _) => queries.ready(at, tell),
             (b'E', Reading::Error(failure)) if queries.is_empty() => tell(Fact::Error { at, error: failure.code() }),
-            (b'E', Reading::Error(failure)) => queries.failed(failure.code(), tell),
+            (b'E', Reading::Error(failure)) => queries.failed(at, failure.code(), tell),
             _ => {}
         }
     }

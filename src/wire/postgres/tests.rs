@@ -170,6 +170,9 @@ fn a_server_that_lets_nobody_in_says_why_in_five_letters() {
 fn a_query_that_fails_says_why_in_five_letters() {
     let facts = once_ready(&[(Request, query("selec 1")), (Response, [error("42601"), ready(b'I')].concat())]);
     assert_eq!(facts[1..], ["0 query 13 @2", "0 answer @3", "0 ended 76 42601 @3"]);
+    // What it is ready after is not waited for.
+    let facts = once_ready(&[(Request, query("selec 1")), (Response, error("42601")), (Response, ready(b'I'))]);
+    assert_eq!(facts[1..], ["0 query 13 @2", "0 answer @3", "0 ended 76 42601 @3"]);
 }
 
 #[test]

@@ -35,7 +35,9 @@ impl Authority {
         let certificate = server.signed_by(&key, &issuer).unwrap();
 
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        for (name, pem) in [("ca.pem", issuer.pem()), ("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
+            std::fs::write(folder.path().join(name), pem).unwrap();
+        }
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -45,7 +47,7 @@ impl Authority {
         Self { folder, config: Arc::new(config) }
     }
 
-    /// Where the authority's certificate lies, for `SSL_CERT_FILE` and its like.
+    /// Where the authority's certificate lies, for `SSL_CERT_FILE` and its like; beside it `server.crt` and `server.key`.
     pub(crate) fn file(&self) -> PathBuf {
         Path::join(self.folder.path(), "ca.pem")
     }
