@@ -9,6 +9,7 @@ use crate::support::app::{App, python};
 use crate::support::authority::Authority;
 use crate::support::part::part;
 use crate::support::peers::Mute;
+use crate::support::postgres::{Options, Postgres};
 use crate::support::replies::{CHAT, completion, found, stream};
 use crate::support::report::{Hop, Report};
 use crate::support::script::{Script, Step};
@@ -256,25 +257,118 @@ fn a_web_socket_is_timed_to_its_close_by_whatever_way_it_is_seen() {
 }
 
 #[test]
-fn a_web_socket_by_a_route_is_an_upgrade() {
+fn a_web_socket_by_a_tcp_route_is_timed_to_its_close() {
     let Some(server) = WebSocketServer::start() else { return };
     let Some(app) = App::new("websocket_calls.py") else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("hopwatch.toml");
-    let entrance = free_port();
-    let text = format!(
-        "[[tcp]]\nlisten = \"127.0.0.1:{entrance}\"\nupstream = \"127.0.0.1:{}\"\ndependency = \"feed\"\nkind = \"tool\"\n",
-        server.port
-    );
-    std::fs::write(&config, text).unwrap();
-    let app = app.arg(format!("ws://127.0.0.1:{entrance}/feed")).env("no_proxy", "*");
-    let watched = app.watched(&["--via=gateway", "--no-proxy-env", &format!("--config={}", config.display())]);
+    let route = Routed::to(server.port, "tool", "feed");
+    let app = app.arg(format!("ws://127.0.0.1:{}/feed", route.entrance));
+    let watched = app.watched(&["--via=gateway", "--no-proxy-env", &route.option]);
     let report = &watched.report;
     assert_eq!(watched.finished.code, 0, "{}", report.dump());
     report.hop("tool", "feed").ended_ok().is("/status", 101).is("/operation", "GET /feed").took("stream", 590.0, 6_000.0);
 }
+/// A configuration with a TCP route to a port, and where the route begins.
+struct Routed {
+    _folder: tempfile::TempDir,
+    option: String,
+    entrance: u16,
+}
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+impl Routed {
+    fn to(port: u16, kind: &str, name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("hopwatch.toml");
+        // It wants to be told a port: one that was free a moment ago.
+        let entrance = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let text = format!(
+            "[[tcp]]\nlisten = \"127.0.0.1:{entrance}\"\nupstream = \"127.0.0.1:{port}\"\ndependency = \"{name}\"\nkind = \"{kind}\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        Self { option: format!("--config={}", config.display()), entrance, _folder: folder }
+    }
+}
+
+#[test]
+fn postgresql_by_a_tcp_route_is_seen_as_the_observer_sees_it() {
+    let Some(app) = App::new("postgres_calls.py") else { return };
+    let Some(server) = Postgres::start(app.python(), Options::default()) else { return };
+    for client in ["psycopg", "psycopg2", "asyncpg"] {
+        let route = Routed::to(server.port(), "retrieval", "orders");
+        let app = app.clone().arg(client).arg(route.entrance).option("--sql", "select 1, pg_sleep(0.5)").option("--calls", 3);
+        for way in ["gateway", "both"] {
+            let watched = app.watched(&[&via(way), &route.option]);
+            let report = &watched.report;
+            assert_eq!(watched.finished.code, 0, "{}", report.dump());
+            report.healthy();
+            let hops = report.hops("retrieval", "orders");
+            let of_gateway: Vec<_> = hops.iter().filter(|hop| hop.at("/origin") == "gateway").collect();
+            let slow: Vec<_> = of_gateway.iter().filter(|hop| hop.phase("wait") > 400.0).collect();
+            assert_eq!(slow.len(), 3, "{}", report.dump());
+            for hop in slow {
+                hop.ended_ok().is("/operation", "SELECT").is("/inferred", false).took("wait", 490.0, 5_000.0);
+            }
+            of_gateway[0].is("/client/connection", "new").took("connect", 0.1, 1_000.0);
+            for hop in &of_gateway[1..] {
+                hop.is("/client/connection", "reused");
+            }
+            if way == "both" {
+                agree(report, &hops);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_database_that_is_full_or_wants_another_password_says_so_by_a_tcp_route() {
+    let Some(app) = App::new("postgres_calls.py") else { return };
+    let settings = ["max_connections=3", "superuser_reserved_connections=0"];
+    let options = Options { password: Some("s3cret"), settings: &settings, ..Options::default() };
+    let Some(server) = Postgres::start(app.python(), options) else { return };
+    let scenes = [("s3cret", 5, "shed", "53300"), ("wrong-s3cret", 1, "error", "28P01")];
+    for (password, connections, outcome, code) in scenes {
+        let route = Routed::to(server.port(), "retrieval", "orders");
+        let app = app.clone().arg("psycopg").arg(route.entrance).option("--password", password);
+        let watched = app.option("--connections", connections).watched(&["--via=gateway", &route.option]);
+        let report = &watched.report;
+        assert_eq!(watched.finished.code, 1, "{}", report.dump());
+        report.is("/runs/0/outcome", outcome);
+        report.is("/runs/0/verdict/dependency", "orders");
+        let hops = report.hops("retrieval", "orders");
+        hops[hops.len() - 1].ended(outcome, "peer").is("/error_type", code).is("/operation", "connect");
+        assert!(!report.dump().contains("s3cret"), "{}", report.dump());
+    }
+}
+
+#[test]
+fn a_query_that_its_client_cancels_by_a_tcp_route_was_left_by_it() {
+    let Some(app) = App::new("postgres_calls.py") else { return };
+    let Some(server) = Postgres::start(app.python(), Options::default()) else { return };
+    for client in ["psycopg", "psycopg2", "asyncpg"] {
+        let route = Routed::to(server.port(), "retrieval", "orders");
+        let app = app.clone().arg(client).arg(route.entrance).option("--sql", "select 1, pg_sleep(60)");
+        let watched = app.option("--cancel-after", 2).watched(&["--via=gateway", &route.option]);
+        let report = &watched.report;
+        assert_eq!(watched.finished.code, 1, "{}", report.dump());
+        let hops = report.hops("retrieval", "orders");
+        let cancelled = hops.iter().find(|hop| hop.phase("wait") > 1_900.0);
+        cancelled.unwrap_or_else(|| panic!("{}", report.dump())).ended("timeout", "caller").is("/operation", "SELECT");
+    }
+}
+
+#[test]
+fn postgresql_inside_tls_by_a_tcp_route_is_opaque() {
+    let Some(app) = App::new("postgres_calls.py") else { return };
+    let authority = Authority::new();
+    let Some(server) = Postgres::start(app.python(), Options { authority: Some(&authority), ..Options::default() }) else {
+        return;
+    };
+    let route = Routed::to(server.port(), "retrieval", "orders");
+    let app = app.arg("psycopg2").arg(route.entrance).option("--ca", authority.file().display());
+    let watched = app.option("--sql", "select 1, pg_sleep(0.5)").watched(&["--via=gateway", &route.option]);
+    let report = &watched.report;
+    assert_eq!(watched.finished.code, 0, "{}", report.dump());
+    report.healthy();
+    let hops = report.hops("retrieval", "orders");
+    opaque(hops[0].ended_ok()).took("tls", 0.1, 1_000.0).took("connect", 0.01, 1_000.0);
+    report.holds(hops.iter().any(|hop| hop.phase("wait") > 490.0), "the query is one of the exchanges");
 }
