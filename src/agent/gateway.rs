@@ -2,7 +2,7 @@
 
 use super::config;
 use super::providers::ProviderRoutes;
-use crate::gateway::{Connecting, Limits, Route, Routes, Settings, UpstreamFailure};
+use crate::gateway::{Connecting, Limits, Route, Routes, Settings, TcpRoute, UpstreamFailure};
 use crate::model::Naming;
 use rustls::ServerConfig;
 use rustls::sign::SingleCertAndKey;
@@ -59,6 +59,16 @@ pub fn settings(
         },
         tls: None,
     }
+}
+
+/// The TCP routes of the settings: where each begins, where that is from, and where it leads.
+pub fn tcp_routes(config: &config::Settings) -> impl Iterator<Item = (SocketAddr, &config::Source, TcpRoute)> {
+    config.tcp_routes.iter().map(|route| {
+        let name = route.dependency.value.clone();
+        let kind = route.kind.value.or_else(|| config.kind_of(&name));
+        let config::Target { host, port } = route.upstream.value.clone();
+        (route.listen.value, &route.listen.source, TcpRoute { host, port, dependency: (name, kind) })
+    })
 }
 
 /// How clients speak TLS with it, where the settings name a certificate.

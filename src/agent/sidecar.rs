@@ -97,6 +97,8 @@ pub struct Sidecar {
     gateway: Gateway,
     /// Addresses of the settings that it listens at, and what came of them: the port that the system chose for 0.
     entrances: Vec<(SocketAddr, SocketAddr)>,
+    /// The same of TCP routes.
+    tcp_entrances: Vec<(SocketAddr, SocketAddr)>,
     is_given: (bool, bool),
 }
 
@@ -118,13 +120,21 @@ impl Sidecar {
             entrances.push((address, listener.local_addr()?));
             listeners.push(listener);
         }
-        let gateway = Gateway::start(Options {
+        let mut tcp = Vec::new();
+        for (address, source, route) in gateway::tcp_routes(&settings) {
+            tcp.push((address, bind("tcp.listen", address, source)?, route));
+        }
+        let mut gateway = Gateway::start(Options {
             anchor,
             keep: Keep::Open,
             workers: *settings.gateway.workers,
             listeners,
             settings: of_gateway(&settings, &environment, admin.local_addr()?)?,
         })?;
+        let mut tcp_entrances = Vec::new();
+        for (address, listener, route) in tcp {
+            tcp_entrances.push((address, gateway.lead(listener, route)?));
+        }
         let (view, connections) = (gateway.view(), gateway.view());
         let hub = Arc::new(Hub::new(HubOptions {
             anchor,
@@ -140,12 +150,17 @@ impl Sidecar {
         let operators = Admin::new(Arc::clone(&hub), None);
         let server = operators.serve(admin, true)?;
         operators.set_ready(true);
-        Ok(Self { settings, environment, hub, admin: operators, server, gateway, entrances, is_given })
+        Ok(Self { settings, environment, hub, admin: operators, server, gateway, entrances, tcp_entrances, is_given })
     }
 
     /// Where clients come in.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.gateway.addresses()
+    }
+
+    /// Where TCP routes begin.
+    pub fn tcp_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.gateway.tcp_addresses()
     }
 
     /// Where operators ask.
@@ -174,6 +189,12 @@ impl Sidecar {
                 opened.push((address, bind("gateway.listen", address, &settings.gateway.listen.source)?));
             }
         }
+        let mut tcp = Vec::new();
+        for (address, source, route) in gateway::tcp_routes(&settings) {
+            let known = self.tcp_entrances.iter().find(|(known, _)| *known == address).map(|&(_, actual)| actual);
+            let listener = if known.is_none() { Some(bind("tcp.listen", address, source)?) } else { None };
+            tcp.push((address, known, listener, route));
+        }
         let admin_address = admin.as_ref().map_or_else(|| Ok(self.admin()), TcpListener::local_addr)?;
         let of_gateway = of_gateway(&settings, &self.environment, admin_address)?;
         if let Some(listener) = admin {
@@ -184,6 +205,22 @@ impl Sidecar {
             let actual = self.gateway.listen(listener)?;
             self.entrances.push((address, actual));
         }
+        let mut tcp_entrances = Vec::new();
+        for (address, known, listener, route) in tcp {
+            let actual = match (known, listener) {
+                (Some(actual), _) => {
+                    self.gateway.reroute(actual, route);
+                    actual
+                }
+                (None, Some(listener)) => self.gateway.lead(listener, route)?,
+                (None, None) => continue,
+            };
+            tcp_entrances.push((address, actual));
+        }
+        for (_, gone) in self.tcp_entrances.iter().filter(|entrance| !tcp_entrances.contains(entrance)) {
+            self.gateway.unlisten(*gone);
+        }
+        self.tcp_entrances = tcp_entrances;
         let gateway = &mut self.gateway;
         self.entrances.retain(|(address, actual)| {
             let stays = settings.gateway.listen.contains(address);

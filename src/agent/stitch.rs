@@ -5,7 +5,7 @@
 //! the caller's own. While a run goes on, records come one by one: the observer's are known by whom they call.
 
 use crate::gateway::Carried;
-use crate::model::{Call, Origin, Span};
+use crate::model::{Attempt, Call, Origin, Outcome, Phase, Span};
 use crate::observe::Observed;
 use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
@@ -68,6 +68,41 @@ fn is_to(gateway: &[SocketAddr], call: &Call) -> bool {
     call.address.as_deref().and_then(|text| text.parse().ok()).is_some_and(|to| gateway.contains(&to))
 }
 
+/// Tells what was only seen inside of TLS of a call that the gateway led through. Its times stay those of the gateway.
+fn see_inside(outer: &Span, inner: &mut Span) {
+    let (Some(seen), Some(call)) = (outer.call.as_deref(), inner.call.as_deref_mut()) else { return };
+    if !call.opaque || seen.opaque {
+        return;
+    }
+    // Each try that is joined in the one is a call of its own in the other.
+    let shared = |attempt: &&Attempt| {
+        let (from, to) = (call.timeline.start(), call.timeline.end());
+        attempt.timeline.end().min(to).saturating_sub(attempt.timeline.start().max(from))
+    };
+    let Some(attempt) = seen.attempts.iter().max_by_key(shared) else { return };
+    let is_last = seen.attempts.last().is_some_and(|last| last.number == attempt.number);
+    for first_token in attempt.timeline.stretches().filter(|part| part.phase == Phase::FirstToken) {
+        call.timeline = call.timeline.with(Phase::FirstToken, first_token.start, first_token.end);
+    }
+    if call.outcome == Some(Outcome::Ok) && attempt.failed_by.is_some() {
+        (call.outcome, call.failed_by) = (attempt.outcome, attempt.failed_by);
+    }
+    call.status = attempt.status;
+    if is_last {
+        call.error_type.clone_from(&seen.error_type);
+        call.model.clone_from(&seen.model);
+        (call.stream, call.tokens) = (seen.stream, seen.tokens);
+    }
+    if let Some(own) = call.attempts.last_mut() {
+        own.timeline = call.timeline.clone();
+        (own.outcome, own.failed_by, own.status) = (call.outcome, call.failed_by, call.status);
+        own.retry_after = attempt.retry_after;
+    }
+    (call.client.read_timeout, call.client.retry) = (seen.client.read_timeout, seen.client.retry);
+    call.opaque = false;
+    (inner.kind, inner.dependency, inner.operation) = (outer.kind, outer.dependency.clone(), outer.operation.clone());
+}
+
 fn overlap(outer: &Span, inner: &Span) -> u64 {
     let end = outer.end_or(u64::MAX).min(inner.end_or(u64::MAX));
     end.saturating_sub(outer.start.max(inner.start))
@@ -75,6 +110,7 @@ fn overlap(outer: &Span, inner: &Span) -> u64 {
 
 fn relay(outer: &mut Span, inner: &mut Span) {
     inner.parent = Some(outer.id);
+    see_inside(outer, inner);
     outer.kind = inner.kind;
     outer.dependency.clone_from(&inner.dependency);
     outer.operation.clone_from(&inner.operation);

@@ -1,7 +1,9 @@
 //! Clients come in.
 
 use super::downstream::{Downstream, DownstreamIo, Order};
+use super::route::Destination;
 use super::serve::serve;
+use super::through::{Handover, Socket, lead};
 use super::{Shared, Stage};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
@@ -10,8 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -52,8 +54,23 @@ impl Drop for Client {
 /// Who is told of clients that have come.
 type Gate = Option<SyncSender<Arc<Downstream>>>;
 
+/// What those get who come in at a listener.
+#[derive(Clone, Debug)]
+pub(super) enum Entrance {
+    /// HTTP.
+    Http,
+    /// A connection that leads there, from the next one on.
+    Tcp(Arc<RwLock<Arc<Destination>>>),
+}
+
 /// Accepts clients until the gateway drains, or this listener of it is closed.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gate, mut closed: oneshot::Receiver<()>) {
+pub(super) async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    entrance: Entrance,
+    gate: Gate,
+    mut closed: oneshot::Receiver<()>,
+) {
     let mut stage = shared.stage.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -68,14 +85,14 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, gate: Gat
                     // It may come again; those that are served matter more.
                     continue;
                 }
-                admit(&shared, stream, peer, &gate);
+                admit(&shared, stream, peer, &entrance, &gate);
             }
             Err(_) => tokio::time::sleep(EXHAUSTED).await,
         }
     }
 }
 
-fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, gate: &Gate) {
+fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, entrance: &Entrance, gate: &Gate) {
     // Without it each piece of a stream may wait for an acknowledgement. A client that is gone already needs none.
     let _gone = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
@@ -90,7 +107,10 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, gate: &Gate)
         let _full = gate.try_send(Arc::clone(&downstream));
     }
     let client = Client { shared: Arc::clone(shared), downstream };
-    tokio::spawn(client.serve(stream));
+    match entrance {
+        Entrance::Http => tokio::spawn(client.serve(stream)),
+        Entrance::Tcp(route) => tokio::spawn(client.lead(stream, route.read().unwrap_or_else(PoisonError::into_inner).clone())),
+    };
 }
 
 impl Client {
@@ -126,21 +146,32 @@ impl Client {
         }
     }
 
-    async fn serve_h1(self, io: impl Read + Write + Unpin) {
+    /// Leads a connection to where its route leads.
+    async fn lead(self, stream: TcpStream, destination: Arc<Destination>) {
+        lead(Arc::clone(&self.shared), Arc::clone(&self.downstream), destination, stream).await;
+    }
+
+    async fn serve_h1(self, io: TokioIo<impl Socket>) {
         let limits = self.shared.settings().limits;
-        let service = service_fn(|request| serve(Arc::clone(&self.shared), Arc::clone(&self.downstream), request));
+        let handover = Handover::default();
+        let service =
+            service_fn(|request| serve(Arc::clone(&self.shared), Arc::clone(&self.downstream), Some(&handover), request));
         let mut builder = http1::Builder::new();
         // The sweep keeps the times, at one clock reading for all connections. An answer passes as it came: its date, or none.
         builder.header_read_timeout(None).auto_date_header(false).max_buf_size(limits.max_header_size);
-        let connection = pin!(builder.serve_connection(io, service));
-        self.until_over(connection, http1::Connection::graceful_shutdown).await;
+        let mut connection = builder.serve_connection(io, service);
+        self.until_over(Pin::new(&mut connection), http1::Connection::graceful_shutdown).await;
+        if let Some(switch) = handover.take() {
+            let parts = connection.into_parts();
+            Box::pin(switch.carry(parts.io.into_inner(), parts.read_buf)).await;
+        }
     }
 
     async fn serve_h2(self, io: impl Read + Write + Unpin) {
         self.downstream.share();
         let limits = self.shared.settings().limits;
         let (shared, downstream) = (Arc::clone(&self.shared), Arc::clone(&self.downstream));
-        let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), request));
+        let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), None, request));
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).auto_date_header(false).adaptive_window(true);
         builder.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));

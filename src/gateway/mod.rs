@@ -17,18 +17,21 @@ mod pieces;
 mod record;
 mod route;
 mod serve;
+mod through;
 mod told;
 mod upload;
 mod upstream;
 
 pub use options::{Connecting, Keep, Limits, Options, Settings, UpstreamFailure};
-pub use route::{Base, Route, Routes};
+pub use route::{Base, Route, Routes, TcpRoute};
 
 use crate::model::clock::nanos;
 use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
 use downstream::{Downstream, Order, Watch, Watched};
+use listen::Entrance;
 use options::InForce;
 use record::Recorder;
+use route::Destination;
 use rustc_hash::FxHashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +40,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use through::Backends;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{oneshot, watch};
 use upstream::Pool;
@@ -61,6 +65,7 @@ pub struct Gateway {
 #[derive(Debug)]
 struct Listening {
     address: SocketAddr,
+    entrance: Entrance,
     _until: oneshot::Sender<()>,
 }
 
@@ -88,6 +93,9 @@ struct Shared {
     pool: Pool,
     settings: RwLock<Arc<InForce>>,
     own: RwLock<Vec<SocketAddr>>,
+    /// Addresses of its TCP routes.
+    entrances: RwLock<Vec<SocketAddr>>,
+    backends: Backends,
     clients: Mutex<FxHashMap<NonZeroU64, Arc<Downstream>>>,
     numbers: AtomicU64,
     stage: watch::Sender<Stage>,
@@ -117,6 +125,12 @@ impl Shared {
         route::is_own_address(&self.own.read().unwrap_or_else(PoisonError::into_inner), address)
     }
 
+    /// Whether a connection to a host and port comes back to the gateway.
+    fn leads_back(&self, host: &str, port: u16) -> bool {
+        let entrances = self.entrances.read().unwrap_or_else(PoisonError::into_inner);
+        self.is_own(host, port) || route::is_own(&entrances, host, port)
+    }
+
     fn number(&self) -> NonZeroU64 {
         NonZeroU64::new(self.numbers.fetch_add(1, Ordering::Relaxed).wrapping_add(1)).unwrap_or(NonZeroU64::MIN)
     }
@@ -134,7 +148,7 @@ impl Shared {
             let longest = match stage {
                 downstream::Stage::Idle => limits.idle_timeout,
                 downstream::Stage::Head => limits.header_timeout,
-                downstream::Stage::Busy => continue,
+                downstream::Stage::Busy | downstream::Stage::Led => continue,
             };
             if now.saturating_sub(since) >= nanos(longest) {
                 // One that shares its connection is told first, and has until the next round.
@@ -175,6 +189,8 @@ impl Gateway {
             pool: Pool::new(anchor),
             settings: RwLock::new(Arc::new(InForce::new(settings))),
             own: RwLock::default(),
+            entrances: RwLock::default(),
+            backends: Backends::default(),
             clients: Mutex::default(),
             numbers: AtomicU64::new(0),
             stage,
@@ -206,6 +222,26 @@ impl Gateway {
     /// # Errors
     /// A listener that cannot be used.
     pub fn listen(&mut self, listener: std::net::TcpListener) -> io::Result<SocketAddr> {
+        self.enter(listener, Entrance::Http)
+    }
+
+    /// Clients that come in here are led where the route leads; where they come in.
+    ///
+    /// # Errors
+    /// A listener that cannot be used.
+    pub fn lead(&mut self, listener: std::net::TcpListener, route: TcpRoute) -> io::Result<SocketAddr> {
+        self.enter(listener, Entrance::Tcp(Arc::new(RwLock::new(Arc::new(Destination::of_tcp(route))))))
+    }
+
+    /// Those that come in at this address of a TCP route from here on are led where this one leads.
+    pub fn reroute(&self, address: SocketAddr, route: TcpRoute) {
+        let known = self.listening.iter().find(|listening| listening.address == address);
+        if let Some(Listening { entrance: Entrance::Tcp(leads_to), .. }) = known {
+            *leads_to.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Destination::of_tcp(route));
+        }
+    }
+
+    fn enter(&mut self, listener: std::net::TcpListener, entrance: Entrance) -> io::Result<SocketAddr> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let inside = self.runtime.enter();
@@ -214,9 +250,9 @@ impl Gateway {
         let (until, closed) = oneshot::channel();
         let gate = self.watch.as_ref().and_then(Watch::gate);
         // Before the first client: what leads back to here is not to be connected to.
-        self.listening.push(Listening { address, _until: until });
+        self.listening.push(Listening { address, entrance: entrance.clone(), _until: until });
         self.own_changed();
-        self.runtime.spawn(listen::accept(Arc::clone(&self.shared), listener, gate, closed));
+        self.runtime.spawn(listen::accept(Arc::clone(&self.shared), listener, entrance, gate, closed));
         Ok(address)
     }
 
@@ -228,11 +264,19 @@ impl Gateway {
 
     fn own_changed(&self) {
         *self.shared.own.write().unwrap_or_else(PoisonError::into_inner) = self.addresses().collect();
+        *self.shared.entrances.write().unwrap_or_else(PoisonError::into_inner) = self.tcp_addresses().collect();
     }
 
-    /// Where it listens, in the order of its listeners.
+    /// Where it listens for HTTP, in the order of its listeners.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listening.iter().map(|listening| listening.address)
+        let http = |listening: &&Listening| matches!(listening.entrance, Entrance::Http);
+        self.listening.iter().filter(http).map(|listening| listening.address)
+    }
+
+    /// Where its TCP routes begin, in the order of their listeners.
+    pub fn tcp_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let tcp = |listening: &&Listening| matches!(listening.entrance, Entrance::Tcp(_));
+        self.listening.iter().filter(tcp).map(|listening| listening.address)
     }
 
     /// A view of what goes on, to be had from any thread while it lasts.

@@ -28,6 +28,17 @@ pub struct Route {
     pub http2: bool,
 }
 
+/// A TCP route: what comes in at its listener is led to its upstream.
+#[derive(Clone, Debug)]
+pub struct TcpRoute {
+    /// The upstream's name or address, IPv6 with or without its brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its dependency.
+    pub dependency: (Name, Option<Kind>),
+}
+
 /// A base URL: an origin and a path before all paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
@@ -139,6 +150,12 @@ impl Routes {
 }
 
 impl Destination {
+    /// Where a TCP route leads.
+    pub(crate) fn of_tcp(route: TcpRoute) -> Self {
+        let TcpRoute { host, port, dependency } = route;
+        Self { dependency: Some(dependency), ..Self::of(Origin::new(Scheme::Tcp, &host, port)) }
+    }
+
     /// A destination that no route names.
     pub(crate) fn of(origin: Origin) -> Self {
         Self { origin, dependency: None, http2: false, memo: Memo::default() }
@@ -160,19 +177,17 @@ impl Destination {
     }
 
     /// What it is called when this path is asked for.
-    fn name(&self, naming: &Naming, path: &str) -> Named {
-        let origin = &self.origin;
-        let shown = Shown {
-            host: Some(&origin.host),
-            address: origin.host.parse().ok(),
-            port: Some(origin.port),
-            tls: origin.scheme == Scheme::Https,
-            path: Some(path),
-        };
-        let named = peer::name(naming, shown);
+    pub(crate) fn name(&self, naming: &Naming, path: &str) -> Named {
+        self.shown_as(naming, &self.origin.host, self.origin.scheme == Scheme::Https, Some(path))
+    }
+
+    /// What it is called when this host and path are asked for there, inside TLS or in the clear.
+    pub(crate) fn shown_as(&self, naming: &Naming, host: &str, tls: bool, path: Option<&str>) -> Named {
+        let Origin { host: place, port, .. } = &self.origin;
+        let named = peer::name(naming, Shown { host: Some(host), address: place.parse().ok(), port: Some(*port), tls, path });
         // An explicit name of the place comes before that of a route.
         let Some((name, kind)) = self.dependency.as_ref().filter(|_| !named.explicit) else { return named };
-        let kind = kind.or_else(|| peer::hint(Some(path))).unwrap_or(Kind::Http);
+        let kind = kind.or_else(|| peer::hint(path)).unwrap_or(Kind::Http);
         Named { kind, name: name.clone(), explicit: true }
     }
 }

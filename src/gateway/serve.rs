@@ -1,16 +1,18 @@
 //! One request: where it goes, and its way there and back.
 
-use super::connect::{ConnectError, Protocols, Scheme};
+use super::connect::{ConnectError, Origin, Protocols, Scheme};
 use super::download::{Carried, Download, Recorded, Relay};
 use super::downstream::Downstream;
 use super::options::{InForce, Settings, UpstreamFailure};
 use super::record::{Answered, Asked, Exchange};
 use super::route::{self, Destination, Found};
+use super::through::{Handover, Switch, Tunnel, Upgrade};
 use super::upload::Upload;
 use super::upstream::{Carrier, Lease, Opening, Slot, Unanswered};
 use super::{Shared, failure, headers};
-use crate::hops::Judged;
-use crate::model::{ConnectionState, Nanos, grpc};
+use crate::hops::{Judged, peer_failed};
+use crate::model::{ConnectionState, Nanos, Outcome, error_type, grpc};
+use crate::wire::headers::ResponseFields;
 use crate::wire::http1::ResponseContent;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -36,14 +38,20 @@ impl Error for Closed {}
 /// What a client gets.
 type Answer = Result<Response<Download>, Closed>;
 
-/// Serves one request of a client.
+/// Serves one request of a client. What becomes of its connection, if another protocol is to be spoken on it, is left in `handover`;
+/// `None` = it can become nothing else.
 ///
 /// # Errors
 /// The upstream failed before an answer, and the client's connection is to be closed for it.
 ///
 /// # Cancel safety
 /// Dropped midway, its client has left: so it is recorded, and what was done for it is undone.
-pub(crate) async fn serve(shared: Arc<Shared>, downstream: Arc<Downstream>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    downstream: Arc<Downstream>,
+    handover: Option<&Handover>,
+    request: Request<Incoming>,
+) -> Answer {
     let asked = downstream.asks();
     let settings = shared.settings();
     if !settings.admits(downstream.peer.ip()) {
@@ -59,10 +67,36 @@ pub(crate) async fn serve(shared: Arc<Shared>, downstream: Arc<Downstream>, requ
     match route::find(&settings, &request, |host, port| shared.is_own(host, port)) {
         Found::Upstream { destination, target, host } => {
             let way = Way { destination, target, host };
-            relay(&shared, &settings, downstream, asked, way, request).await
+            relay(&shared, &settings, downstream, asked, way, handover, request).await
         }
-        Found::Tunnel(_) => Ok(refuse(&downstream, StatusCode::NOT_IMPLEMENTED, "no tunnels yet")),
+        Found::Tunnel(origin) => tunnel(&shared, &settings, downstream, asked, origin, handover).await,
         Found::Refused(status, why) => Ok(refuse(&downstream, status, why)),
+    }
+}
+
+/// Leads a client on that asked for it (RFC 9110, 9.3.6).
+async fn tunnel(
+    shared: &Arc<Shared>,
+    settings: &InForce,
+    downstream: Arc<Downstream>,
+    (start, _): (Nanos, ConnectionState),
+    origin: Origin,
+    handover: Option<&Handover>,
+) -> Answer {
+    let Some(handover) = handover else {
+        return Ok(refuse(&downstream, StatusCode::NOT_IMPLEMENTED, "tunnels are led by HTTP/1.1"));
+    };
+    // What is asked inside of it counts.
+    downstream.uncalled();
+    match Tunnel::open(shared, settings, &downstream, Arc::new(Destination::of(origin)), start).await {
+        Ok(tunnel) => {
+            handover.put(Switch::Tunnel(Box::new(tunnel)));
+            Ok(Response::new(Download::Text(None)))
+        }
+        Err(error) => {
+            downstream.served(downstream.anchor.now());
+            failed(settings, &error.to_string())
+        }
     }
 }
 
@@ -93,6 +127,7 @@ async fn relay(
     downstream: Arc<Downstream>,
     (start, client): (Nanos, ConnectionState),
     Way { destination, target, host }: Way,
+    handover: Option<&Handover>,
     request: Request<Incoming>,
 ) -> Answer {
     let (mut parts, body) = request.into_parts();
@@ -110,8 +145,10 @@ async fn relay(
         fields: headers::request_fields(&parts.headers),
     };
     let protocols = protocols(&destination, &parts);
-    let upgrades = headers::upgrades(&parts.headers);
-    headers::for_upstream(&mut parts.headers, upgrades);
+    // Only HTTP/1.1 has it (RFC 9110, 7.8), so that both sides have to speak it.
+    let is_h1 = parts.version == Version::HTTP_11 && protocols == Protocols::H1;
+    let handover = handover.filter(|_| is_h1 && headers::upgrades(&parts.headers));
+    headers::for_upstream(&mut parts.headers, handover.is_some());
     // A client of HTTP/2 names the authority instead, one of HTTP/1.0 may name none.
     let named = || parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     let own = || HeaderValue::from_str(&destination.origin.to_string()).ok();
@@ -141,6 +178,9 @@ async fn relay(
             Err(error) => return unconnected(settings, &mut recorded, &error),
         };
         let lost = match sent {
+            Ok((response, carried)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Ok(switch(response, carried, handover, recorded));
+            }
             Ok((response, carried)) => return Ok(answer(response, carried, recorded)),
             Err(lost) => lost,
         };
@@ -241,21 +281,48 @@ fn copy(request: &Request<Upload>, exchange: &Arc<Exchange>) -> Request<Upload> 
 /// The head of an answer is there.
 fn answer(response: Response<Incoming>, carried: Carried, recorded: Recorded) -> Response<Download> {
     let (mut parts, body) = response.into_parts();
-    let exchange = &recorded.exchange;
     let fields = headers::response_fields(&parts.headers);
     let is_grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| grpc::is_grpc(kind.as_bytes()));
     let content = ResponseContent::new(&fields.message);
     {
-        let mut state = exchange.state();
+        let mut state = recorded.exchange.state();
         if is_grpc && let Some(status) = parts.headers.get(grpc::STATUS) {
             state.grpc = Some(grpc::status(grpc::code(status.as_bytes())));
         }
-        let at = carried.marks().last_read().unwrap_or_else(|| exchange.downstream.anchor.now());
-        state.response = Some(Answered { at, status: parts.status.as_u16(), fields });
+        state.response = Some(answered(&recorded.exchange, parts.status, fields));
     }
     headers::for_downstream(&mut parts.headers, false);
     parts.version = Version::HTTP_11;
     Response::from_parts(parts, Download::Relay(Box::new(Relay::new(body, carried, content, recorded, is_grpc))))
+}
+
+fn answered(exchange: &Exchange, status: StatusCode, fields: ResponseFields) -> Answered {
+    Answered { at: exchange.downstream.anchor.now(), status: status.as_u16(), fields }
+}
+
+/// The upstream speaks another protocol from here on.
+fn switch(
+    response: Response<Incoming>,
+    carried: Carried,
+    handover: Option<&Handover>,
+    mut recorded: Recorded,
+) -> Response<Download> {
+    let (mut parts, _) = response.into_parts();
+    let (Some(handover), Carried::H1(lease)) = (handover, carried) else {
+        // Nobody asked for it.
+        let now = recorded.exchange.downstream.anchor.now();
+        recorded.exchange.state().current.error = Some(error_type::INVALID_RESPONSE.into());
+        recorded.judged(peer_failed(Outcome::Error, None), now);
+        return text(StatusCode::BAD_GATEWAY, "the upstream switched protocols, which was not asked for");
+    };
+    let fields = headers::response_fields(&parts.headers);
+    let answered = answered(&recorded.exchange, parts.status, fields);
+    recorded.exchange.state().response = Some(answered);
+    if let Some(upgrade) = Upgrade::new(lease, recorded) {
+        handover.put(Switch::Upgrade(Box::new(upgrade)));
+    }
+    headers::for_downstream(&mut parts.headers, true);
+    Response::from_parts(parts, Download::Text(None))
 }
 
 /// There was no connection.

@@ -17,7 +17,7 @@ pub struct Peer<'a> {
     pub port: Option<u16>,
     /// Whether the scheme's own port is 443 (TLS) or 80.
     pub tls: bool,
-    /// It speaks no HTTP, as far as is known: PostgreSQL's own port is 5432.
+    /// It speaks no HTTP, as far as is known: then 443 is TLS, and PostgreSQL's own port is 5432.
     pub not_http: bool,
     /// Kind and name that a known provider's host or path gives (`wire::provider`).
     pub provider: Option<&'a str>,
@@ -73,8 +73,10 @@ impl Naming {
             return Named { kind, name: provider.into(), explicit: false };
         }
         let is_own_port = |port: u16| match port {
+            80 => !peer.tls,
+            443 => peer.tls || peer.not_http,
             POSTGRES => peer.not_http,
-            port => port == if peer.tls { 443 } else { 80 },
+            _ => false,
         };
         let host = match (peer.host, peer.address) {
             (Some(host), _) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]"),

@@ -118,6 +118,13 @@ impl<'a> Hop<'a> {
         self.status(Some(status))
     }
 
+    /// Nothing failed, as far as can be seen from outside.
+    #[track_caller]
+    pub(crate) fn ok_unseen(self) -> Self {
+        assert_eq!((self.call.outcome, self.call.failed_by), (Some(Outcome::Ok), None), "{self:?}");
+        self
+    }
+
     #[track_caller]
     pub(crate) fn status(self, status: Option<u16>) -> Self {
         assert_eq!(self.call.status, status, "{self:?}");
@@ -161,6 +168,14 @@ impl<'a> Hop<'a> {
     pub(crate) fn took(self, phase: Phase, least: f64) -> Self {
         let took = self.phase(phase);
         assert!((least..least * 10.0).contains(&took), "{phase} took {took} ms, not {least}: {self:?}");
+        self
+    }
+
+    /// A phase took less than so many milliseconds.
+    #[track_caller]
+    pub(crate) fn under(self, phase: Phase, most: f64) -> Self {
+        let took = self.phase(phase);
+        assert!(took < most, "{phase} took {took} ms, over {most}: {self:#?}");
         self
     }
 

@@ -39,8 +39,13 @@ mod reading;
 mod smuggling;
 #[cfg(test)]
 mod streaming;
+mod tcp;
 #[cfg(test)]
 mod trailers;
+#[cfg(test)]
+mod tunnel;
+#[cfg(test)]
+mod upgrade;
 
 #[cfg(test)]
 #[path = "../it/support/mod.rs"]

@@ -3,10 +3,10 @@
 use crate::hop::Told;
 use crate::wire::{PATIENCE, Wire};
 use hopwatch::gateway::{
-    Base, Connecting, Gateway, GatewayView, Keep, Limits, Options, Route, Routes, Settings, UpstreamFailure,
+    Base, Connecting, Gateway, GatewayView, Keep, Limits, Options, Route, Routes, Settings, TcpRoute, UpstreamFailure,
 };
 use hopwatch::model::clock::{Anchor, monotonic};
-use hopwatch::model::{Naming, Span};
+use hopwatch::model::{Kind, Naming, Span};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +47,12 @@ pub(crate) fn route(prefix: &str, upstream: &str) -> Route {
     }
 }
 
+/// A TCP route to this address, named as a store.
+fn tcp_route(upstream: SocketAddr) -> TcpRoute {
+    let dependency = ("store".into(), Some(Kind::Retrieval));
+    TcpRoute { host: upstream.ip().to_string(), port: upstream.port(), dependency }
+}
+
 /// Settings that lead everything to this address.
 pub(crate) fn leading_to(upstream: SocketAddr) -> Settings {
     Settings { routes: Routes::new([route("/", &format!("http://{upstream}"))]), ..settings() }
@@ -85,6 +91,20 @@ impl Through {
         Self { gateway: Some(gateway), view, address, over, looks: Some(looks) }
     }
 
+    /// Leads what comes in at an address of its own to this upstream; the address.
+    pub(crate) fn lead(&mut self, upstream: SocketAddr) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.gateway_mut().lead(listener, tcp_route(upstream)).unwrap()
+    }
+
+    pub(crate) fn reroute(&self, address: SocketAddr, upstream: SocketAddr) {
+        self.gateway().reroute(address, tcp_route(upstream));
+    }
+
+    pub(crate) fn unlisten(&mut self, address: SocketAddr) {
+        self.gateway_mut().unlisten(address);
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -96,6 +116,10 @@ impl Through {
 
     fn gateway(&self) -> &Gateway {
         self.gateway.as_ref().unwrap()
+    }
+
+    fn gateway_mut(&mut self) -> &mut Gateway {
+        self.gateway.as_mut().unwrap()
     }
 
     pub(crate) fn reload(&self, settings: Settings) {

@@ -22,4 +22,6 @@ mod network;
 #[cfg(test)]
 mod postgres;
 #[cfg(test)]
+mod tunnels;
+#[cfg(test)]
 mod untouched;

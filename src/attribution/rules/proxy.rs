@@ -1,6 +1,6 @@
-//! `proxy`: the forward proxy on the way refuses, or is slow to lead on.
+//! `proxy`: the forward proxy on the way refuses to lead on, or is slow to.
 //!
-//! Needs the time of the proxy's own exchange (`CONNECT`). Silent where the proxy was passed: what comes behind it is the peer's.
+//! Needs the time of its `CONNECT` exchange, or how that failed. Silent where the proxy was passed: what comes behind it is the peer's.
 
 use super::Rule;
 use crate::model::{Cause, Outcome, Phase};
@@ -12,6 +12,6 @@ pub(super) const RULE: Rule = Rule {
         case.phase() == Phase::Proxy && matches!(call.outcome, Some(Outcome::Connect | Outcome::Tls | Outcome::Timeout))
     },
     slow: |case| case.phase() == Phase::Proxy,
-    evidence: &["proxy", "error", "address", "gave_up_after", "calls_seen", "times_usual"],
-    remedy: "Check HTTP_PROXY, HTTPS_PROXY and the credentials in them, or name the host of {dependency} in NO_PROXY.",
+    evidence: &["status", "error", "gave_up_after", "address", "calls_seen", "times_usual"],
+    remedy: "Check the proxy at {address}: its credentials (http://user:password@host:port), what it lets through and its log; or name the host in NO_PROXY.",
 };

@@ -124,6 +124,8 @@ fn each_failure_has_its_cause_and_phase() {
     let cases = [
         (Outcome::Connect, FailedBy::Peer, Phase::Connect, Phase::Connect, Some(Cause::Unreachable)),
         (Outcome::Timeout, FailedBy::Caller, Phase::Connect, Phase::Connect, Some(Cause::ConnectTimeout)),
+        (Outcome::Connect, FailedBy::Peer, Phase::Proxy, Phase::Proxy, Some(Cause::Proxy)),
+        (Outcome::Timeout, FailedBy::Caller, Phase::Proxy, Phase::Proxy, Some(Cause::Proxy)),
         (Outcome::Dns, FailedBy::Peer, Phase::Dns, Phase::Dns, Some(Cause::Dns)),
         (Outcome::Tls, FailedBy::Peer, Phase::Tls, Phase::Tls, Some(Cause::Tls)),
         (Outcome::Timeout, FailedBy::Caller, Phase::Tls, Phase::Tls, Some(Cause::Tls)),

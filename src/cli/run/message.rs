@@ -1,7 +1,7 @@
 //! What is said about a command beside the report.
 
 use crate::cli::{Failure, status};
-use crate::model::redact;
+use crate::model::{Origin, redact};
 use crate::observe::{self, Observed, Process, ResolveError};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -42,9 +42,13 @@ pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
     if unseen.len() > NAMED_MAX {
         notes.push(format!("{} more programs were not seen", unseen.len() - NAMED_MAX));
     }
-    let calls = observed.spans.iter().filter_map(|span| span.call.as_deref());
-    let opaque = calls.filter(|call| call.opaque).filter_map(|call| call.client.pid).collect();
-    notes.extend(opaque_tls(&opaque, &observed.processes));
+    let opaque = |origin| {
+        let calls = observed.spans.iter().filter_map(|span| Some((span, span.call.as_deref()?)));
+        calls.filter(move |(_, call)| call.opaque && call.origin == origin)
+    };
+    let linked = opaque(Origin::Observer).filter_map(|(_, call)| call.client.pid).collect();
+    notes.extend(opaque_tls(&linked, &observed.processes));
+    notes.extend(led_through(&opaque(Origin::Gateway).filter_map(|(span, _)| span.dependency.as_deref()).collect()));
     if observed.spans.is_empty() {
         notes.push(
             "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls; a model or store inside \
@@ -63,6 +67,18 @@ fn opaque_tls(pids: &BTreeSet<u32>, processes: &[Process]) -> Option<String> {
     (!named.is_empty()).then(|| {
         format!(
             "TLS is linked into the program ({}): status, tokens and first token of its calls are not seen, and their times are estimates",
+            named.join(", ")
+        )
+    })
+}
+
+/// Dependencies whose calls went through tunnels of the gateway.
+fn led_through(dependencies: &BTreeSet<&str>) -> Option<String> {
+    let named: Vec<String> = dependencies.iter().take(NAMED_MAX).map(|name| format!("`{}`", redact::name(name))).collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "TLS to {} was led through unread: status, tokens and first token of these calls are not seen, and their times are estimates. \
+             The observer, a base URL that leads to the gateway, or `--intercept` show them",
             named.join(", ")
         )
     })

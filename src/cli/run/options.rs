@@ -10,8 +10,8 @@ use crate::agent::providers::ProviderRoutes;
 use crate::cli::color::Color;
 use crate::cli::{Failure, config};
 use crate::export::otlp::OtlpConfig;
-use crate::gateway::Settings;
 use crate::gateway::connect::trust;
+use crate::gateway::{Settings, TcpRoute};
 use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
@@ -188,6 +188,8 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct GatewayPlan {
     pub(crate) settings: Settings,
+    /// Where TCP routes begin and lead.
+    pub(crate) tcp_routes: Vec<(SocketAddr, TcpRoute)>,
     pub(crate) providers: ProviderRoutes,
     /// The command's proxy variables lead to it.
     pub(crate) sets_proxies: bool,
@@ -224,6 +226,7 @@ impl RunArgs {
                     trust::named_by(|name| std::env::var_os(name)),
                     Vec::new(),
                 ),
+                tcp_routes: gateway::tcp_routes(&settings).map(|(address, _, route)| (address, route)).collect(),
                 providers,
                 sets_proxies: !self.no_proxy_env,
                 sets_base_urls: !self.no_base_urls,

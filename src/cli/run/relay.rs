@@ -1,6 +1,7 @@
 //! The gateway of a run: the command is pointed at it through its environment.
 
 use super::options::GatewayPlan;
+use crate::agent::address;
 use crate::cli::{Failure, status};
 use crate::gateway::{Carried, Gateway, GatewayView, Keep, Options};
 use crate::model::clock::Anchor;
@@ -22,7 +23,18 @@ impl Relay {
         let failed = |error| Failure::new(status::FAILED, format!("the gateway cannot start: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let options = Options { anchor, keep: Keep::All, workers: 1, listeners: vec![listener], settings: plan.settings.clone() };
-        Gateway::start(options).map(Self).map_err(failed)
+        let mut gateway = Gateway::start(options).map_err(failed)?;
+        for (address, route) in &plan.tcp_routes {
+            let led = TcpListener::bind(address).and_then(|listener| gateway.lead(listener, route.clone()));
+            led.map_err(|error| {
+                let failure = Failure::new(status::FAILED, format!("the TCP route at {address} cannot start: {error}"));
+                match address::hint(&error) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            })?;
+        }
+        Ok(Self(gateway))
     }
 
     /// What points the command at it.
@@ -41,8 +53,13 @@ impl Relay {
         environment
     }
 
-    /// Where it listens.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    /// Where calls of the command come in, whatever they speak.
+    pub(super) fn entrances(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.addresses().chain(self.0.tcp_addresses())
+    }
+
+    /// Where it listens for HTTP.
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.0.addresses()
     }
 

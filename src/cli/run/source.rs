@@ -33,7 +33,7 @@ pub(super) struct Source {
 pub(super) struct View {
     glimpse: Option<Glimpse>,
     gateway: Option<GatewayView>,
-    /// Where the gateway listens.
+    /// Where calls come into the gateway.
     addresses: Vec<SocketAddr>,
 }
 
@@ -106,7 +106,7 @@ impl Source {
 
     /// Where the gateway listens.
     fn addresses(&self) -> Vec<SocketAddr> {
-        self.relay.iter().flat_map(Relay::addresses).collect()
+        self.relay.iter().flat_map(Relay::entrances).collect()
     }
 
     /// All that was seen; `None` = nobody looked.

@@ -26,7 +26,7 @@ mod tunnel;
 pub(crate) use blocked::Blocked;
 pub(crate) use error::ConnectError;
 pub(crate) use proxies::{Proxies, ProxyError};
-pub(crate) use race::Tried;
+pub(crate) use race::{Tried, keep_alive};
 pub(crate) use resolve::{Family, Resolver};
 pub(crate) use steps::Steps;
 pub(crate) use stream::Stream;

@@ -4,6 +4,7 @@ use super::steps::Steps;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -105,12 +106,20 @@ impl Race {
     }
 }
 
+/// Has the system notice that a peer has vanished.
+///
+/// # Errors
+/// The socket is no connection of TCP (any more).
+pub(crate) fn keep_alive(socket: &impl AsFd) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVE_RETRIES);
+    SockRef::from(socket).set_tcp_keepalive(&keepalive)
+}
+
 /// One address: the connection and its own end.
 async fn dial(address: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVE_RETRIES);
-    SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+    keep_alive(&socket)?;
     let stream = socket.connect(address).await?;
     let local = stream.local_addr()?;
     if local == address {

@@ -16,6 +16,16 @@ pub(crate) enum Stream {
     Tls(Box<TlsStream<Stream>>),
 }
 
+impl Stream {
+    /// The TCP connection below.
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0.tcp(),
+        }
+    }
+}
+
 /// Calls the same on what is inside.
 macro_rules! inside {
     ($stream:expr, $method:ident $(, $argument:expr)*) => {

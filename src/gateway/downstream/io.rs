@@ -22,6 +22,16 @@ impl DownstreamIo {
         Self { stream, shared }
     }
 
+    /// The connection that it notes things for.
+    pub(crate) fn shared(&self) -> &Downstream {
+        &self.shared
+    }
+
+    /// The bare connection.
+    pub(crate) const fn tcp(&self) -> &TcpStream {
+        &self.stream
+    }
+
     fn failed(&self, error: io::Error) -> io::Error {
         let reset = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
         self.shared.left(if reset { Left::Reset } else { Left::Closed });

@@ -19,7 +19,7 @@ pub(crate) use unread::Unread;
 pub(crate) use watch::{Watch, Watched};
 
 use crate::model::clock::Anchor;
-use crate::model::{ConnectionFact, ConnectionState, Kind, Name, Nanos, StallCause};
+use crate::model::{ConnectionFact, ConnectionState, Kind, Name, Nanos, Outcome, StallCause};
 use atomic_waker::AtomicWaker;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -69,6 +69,8 @@ pub(crate) struct Downstream {
     pid: AtomicU32,
     service: OnceLock<Name>,
     named: OnceLock<(Kind, Name)>,
+    failed: OnceLock<Outcome>,
+    setup: AtomicU64,
 }
 
 /// What a client's connection is in.
@@ -81,6 +83,8 @@ pub(crate) enum Stage {
     Head = 1,
     /// A request is being served.
     Busy = 2,
+    /// Its bytes pass as they are, to the end.
+    Led = 3,
 }
 
 /// How a client left.
@@ -124,6 +128,8 @@ impl Downstream {
             pid: AtomicU32::new(0),
             service: OnceLock::new(),
             named: OnceLock::new(),
+            failed: OnceLock::new(),
+            setup: AtomicU64::new(0),
         }
     }
 
@@ -132,7 +138,8 @@ impl Downstream {
         let stage = match self.stage.load(Ordering::Relaxed) {
             0 => Stage::Idle,
             1 => Stage::Head,
-            _ => Stage::Busy,
+            2 => Stage::Busy,
+            _ => Stage::Led,
         };
         (stage, self.since.load(Ordering::Relaxed))
     }
@@ -173,6 +180,31 @@ impl Downstream {
         let state = if is_first { ConnectionState::New } else { ConnectionState::Reused };
         // One that came together with the one before has no first byte of its own, nor has one that shares the connection.
         (if stage == Stage::Head { since } else { now }, state)
+    }
+
+    /// Something was asked over it.
+    pub(crate) fn calls(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was asked last was no call.
+    pub(crate) fn uncalled(&self) {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// To connect to its peer, and to be let in there, took so long.
+    pub(crate) fn costs(&self, setup: Nanos) {
+        self.setup.store(setup, Ordering::Relaxed);
+    }
+
+    /// Its peer was not to be had.
+    pub(crate) fn failed(&self, outcome: Outcome) {
+        let _first = self.failed.set(outcome);
+    }
+
+    /// What comes from here on passes as it is.
+    pub(crate) fn leads(&self) {
+        self.enter(Stage::Led, self.anchor.now());
     }
 
     /// A request was served.
@@ -359,8 +391,8 @@ impl Downstream {
             closed: Some(left.map_or_else(|| self.anchor.now(), |(at, _)| at)),
             closed_by_caller: left.is_some(),
             calls: self.calls.load(Ordering::Relaxed),
-            setup: 0,
-            failed: None,
+            setup: self.setup.load(Ordering::Relaxed),
+            failed: self.failed.get().copied(),
             close_announced: self.announced.load(Ordering::Relaxed),
         })
     }

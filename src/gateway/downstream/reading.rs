@@ -116,9 +116,20 @@ fn of_call(number: i64) -> StallCause {
 }
 
 impl Downstream {
+    /// Whether no process has the client's end open any more; of one on another machine nobody knows.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let socket = || Queues::open().ok().map(|queues| queues.of(self.peer, self.local));
+        self.is_local() && socket().is_some_and(|socket| socket.is_none_or(|socket| socket.inode == 0))
+    }
+
     /// Whether it may have something to read that matters to somebody.
     fn is_to_be_looked_at(&self, now: Nanos) -> bool {
         let (stage, since) = self.stage();
+        let since = match stage {
+            Stage::Led if self.is_behind_now() => now,
+            Stage::Led => self.written().1,
+            Stage::Idle | Stage::Head | Stage::Busy => since,
+        };
         self.is_local() && self.has_left().is_none() && (stage == Stage::Busy || now.saturating_sub(since) < IDLE)
     }
 }

@@ -1,6 +1,7 @@
 //! From an exchange to tries of hops.
 
 use super::exchange::{Exchange, MILLI, State, Tried};
+use crate::gateway::downstream::Downstream;
 use crate::gateway::told::Told;
 use crate::hops::{CallerId, Key, Try};
 use crate::model::{Bytes, Name, Naming, Nanos, Origin, Phase, SpanId, Timeline, Tokens, TraceId};
@@ -16,7 +17,7 @@ const PASSED_ON_WITHIN: Nanos = 50 * MILLI;
 
 /// Whose calls they are.
 #[derive(Clone, Debug)]
-pub(super) struct Caller {
+pub(crate) struct Caller {
     pub(super) id: CallerId,
     pub(super) pid: Option<u32>,
     pub(super) service: Name,
@@ -34,11 +35,7 @@ pub(super) fn tries(exchange: &Exchange, naming: &Arc<Naming>, caller: &Caller, 
         // Of a connection of its own.
         unread.extend(downstream.unread_since(exchange.start, now));
     }
-    // What was there by the end and is read only later makes the call longer, by its client's own time.
-    let later = state.ended.and_then(|ended| {
-        let unread = unread.iter().find(|&&(from, to)| to > ended && from <= ended.saturating_add(PASSED_ON_WITHIN));
-        unread.filter(|&&(from, _)| from <= ended || !downstream.has_read_between(ended, from)).map(|&(_, to)| to)
-    });
+    let later = state.ended.and_then(|ended| read_later(&unread, downstream, ended));
     let one = |tried: &Tried, id: u64, last: bool| {
         let moved = tried.moved();
         let answer = Some(&state.answer).filter(|_| last);
@@ -71,7 +68,7 @@ pub(super) fn tries(exchange: &Exchange, naming: &Arc<Naming>, caller: &Caller, 
             idle: used.and_then(|used| used.idle),
             retry_after: response.and_then(|answered| answered.fields.retry_after_ms).map(|ms| ms.saturating_mul(MILLI)),
             stream: streams(&state).filter(|_| last).or(state.request.stream),
-            gap: state.gap.filter(|_| last && streams(&state) == Some(true)),
+            gap: state.gap.filter(|_| last && (state.upgraded || streams(&state) == Some(true))),
             model: answer.and_then(|answer| answer.model.clone()).or_else(|| state.request.model.clone()),
             tokens: Tokens {
                 input: answer.and_then(|answer| answer.input_tokens),
@@ -173,6 +170,22 @@ fn timeline(state: &State, tried: &Tried, (unread, later): (&[(Nanos, Nanos)], O
         (Some(answered), _) => line.push(Phase::Wait, answered.at.min(until)),
     }
     line.push(Phase::Stream, until);
+    lay(line, unread, later, now)
+}
+
+/// Lays what its client did not read since `from` over the times of something that is over by `until`.
+pub(super) fn unread(line: Timeline, downstream: &Downstream, from: Nanos, until: Nanos, now: Nanos) -> Timeline {
+    let unread = downstream.unread_since(from, now);
+    lay(line, &unread, read_later(&unread, downstream, until), now)
+}
+
+/// Until when what was there by the end was not read: it makes the call longer, by its client's own time.
+fn read_later(unread: &[(Nanos, Nanos)], downstream: &Downstream, ended: Nanos) -> Option<Nanos> {
+    let unread = unread.iter().find(|&&(from, to)| to > ended && from <= ended.saturating_add(PASSED_ON_WITHIN));
+    unread.filter(|&&(from, _)| from <= ended || !downstream.has_read_between(ended, from)).map(|&(_, to)| to)
+}
+
+fn lay(line: Timeline, unread: &[(Nanos, Nanos)], later: Option<Nanos>, now: Nanos) -> Timeline {
     let mut line = unread.iter().fold(line, |line, &(from, to)| line.with(Phase::Own, from, to));
     if let Some(later) = later {
         line.push(Phase::Own, later.min(now));

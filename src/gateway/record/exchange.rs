@@ -6,6 +6,7 @@ use crate::gateway::downstream::{Downstream, Unread};
 use crate::gateway::route::Destination;
 use crate::hops::{How, Judged, Movement, caller_left};
 use crate::model::{ConnectionState, Name, Nanos, Outcome, grpc};
+use crate::wire::Direction;
 use crate::wire::headers::{RequestFields, ResponseFields};
 use crate::wire::http1::{RequestBody, ResponseBody};
 use http::Method;
@@ -58,6 +59,8 @@ pub(crate) struct State {
     pub(crate) answer: ResponseBody,
     /// Status of gRPC, in the answer's trailers or head.
     pub(crate) grpc: Option<grpc::Status>,
+    /// Its connection speaks another protocol by now.
+    pub(super) upgraded: bool,
     /// When it was over; `None` = it is under way.
     pub(crate) ended: Option<Nanos>,
 }
@@ -134,6 +137,7 @@ impl Exchange {
             unread: Unread::default(),
             answer: ResponseBody::default(),
             grpc: None,
+            upgraded: false,
             ended: None,
         };
         Self { id, downstream, client, destination, start, method, target, fields, state: Mutex::new(state) }
@@ -144,17 +148,15 @@ impl Exchange {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing more is to be learned of it: it is over, and its client has read the answer, or will not tell.
-    pub(super) fn is_known(&self, now: Nanos) -> bool {
-        let Some(ended) = self.state().ended else { return false };
-        let downstream = &self.downstream;
-        downstream.is_known_until(ended) || (now.saturating_sub(ended) >= UNREAD_WITHIN && !downstream.is_behind_now())
-    }
-
     /// The client's own read timeout, where it says so.
     pub(crate) fn read_timeout(&self) -> Option<Nanos> {
         self.fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI))
     }
+}
+
+/// Whether a client has read what was there for it at `ended`, or will not tell.
+pub(super) fn is_read(downstream: &Downstream, ended: Nanos, now: Nanos) -> bool {
+    downstream.is_known_until(ended) || (now.saturating_sub(ended) >= UNREAD_WITHIN && !downstream.is_behind_now())
 }
 
 impl State {
@@ -170,6 +172,25 @@ impl State {
     /// The client did not take from one moment to another what was there for it.
     pub(crate) fn not_read(&mut self, from: Nanos, to: Nanos) {
         self.unread.add(from, to);
+    }
+
+    /// Both sides speak another protocol on its connection from here on, which its answer lasts as long as. Of what was received, `early`
+    /// bytes belong to that and have yet to pass.
+    pub(crate) fn upgrade(&mut self, early: usize) {
+        self.upgraded = true;
+        self.answer.complete = true;
+        let moved = self.current.moved();
+        self.current.moved = Some(Moved { received: moved.received.saturating_sub(early as u64), ..moved });
+    }
+
+    /// Bytes passed on the upgraded connection.
+    pub(crate) fn passed(&mut self, direction: Direction, at: Nanos, bytes: u64) {
+        if direction == Direction::Response {
+            self.content(at);
+        }
+        if let Some(moved) = &mut self.current.moved {
+            moved.passed(direction, at, bytes);
+        }
     }
 
     /// The try under way ended in this way, and another begins.

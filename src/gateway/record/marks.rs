@@ -2,6 +2,7 @@
 
 use crate::model::Nanos;
 use crate::model::clock::Anchor;
+use crate::wire::Direction;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Moves of the exchange under way on a connection, written where the bytes move and read by whoever shows open hops.
@@ -39,6 +40,27 @@ pub(crate) struct Moved {
     pub(crate) received: u64,
     /// The peer closed or the connection broke: when, and the error number, 0 = in order.
     pub(crate) broken: Option<(Nanos, i32)>,
+}
+
+impl Moved {
+    /// When something last moved.
+    pub(crate) fn last(&self) -> Option<Nanos> {
+        self.written.into_iter().chain(self.read).map(|(_, last)| last).max()
+    }
+
+    /// Bytes passed beyond those of the request and its answer's head.
+    pub(super) const fn passed(&mut self, direction: Direction, at: Nanos, bytes: u64) {
+        match direction {
+            Direction::Request => self.sent = self.sent.saturating_add(bytes),
+            Direction::Response => {
+                self.received = self.received.saturating_add(bytes);
+                self.reads += 1;
+                if let Some((_, last)) = &mut self.read {
+                    *last = at;
+                }
+            }
+        }
+    }
 }
 
 impl Marks {

@@ -1,6 +1,7 @@
 //! Counts exchanges from their first byte on, and makes hops of those that ended.
 
-use super::attempt::{Caller, tries};
+use super::attempt::Caller;
+use super::entry::Entry;
 use super::exchange::Exchange;
 use crate::gateway::downstream::Downstream;
 use crate::gateway::{Carried, Keep};
@@ -34,8 +35,8 @@ pub(crate) struct Recorder {
 /// What goes on, and what ended since it was last looked at.
 #[derive(Debug, Default)]
 struct Flow {
-    open: Slab<Arc<Exchange>>,
-    ended: Vec<Arc<Exchange>>,
+    open: Slab<Entry>,
+    ended: Vec<Entry>,
     closed: Vec<Arc<Downstream>>,
     dropped: u64,
     missed: u64,
@@ -105,16 +106,21 @@ impl Recorder {
     }
 
     /// An exchange began.
-    pub(crate) fn begin(&self, exchange: Arc<Exchange>) -> Ticket {
-        Ticket(self.flow().open.insert(exchange))
+    pub(crate) fn begin(&self, entry: impl Into<Entry>) -> Ticket {
+        Ticket(self.flow().open.insert(entry.into()))
+    }
+
+    /// What had begun was no exchange.
+    pub(crate) fn forget(&self, Ticket(place): Ticket) {
+        self.flow().open.try_remove(place);
     }
 
     /// An exchange is over, as its state says.
     pub(crate) fn end(&self, Ticket(place): Ticket) {
         let mut flow = self.flow();
-        let Some(exchange) = flow.open.try_remove(place) else { return };
+        let Some(entry) = flow.open.try_remove(place) else { return };
         if flow.ended.len() < ENDED_MAX {
-            flow.ended.push(exchange);
+            flow.ended.push(entry);
         } else {
             flow.dropped += 1;
         }
@@ -186,11 +192,11 @@ impl Recorder {
     }
 
     fn open_in(&self, assembly: &Assembly, now: Nanos) -> Vec<Span> {
-        let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
-        let last = |exchange: &Arc<Exchange>| tries(exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
+        let entries: Vec<Entry> = self.flow().open.iter().map(|(_, entry)| entry.clone()).collect();
+        let last = |entry: &Entry| entry.tries(&assembly.naming, &caller(entry.downstream()), now).pop();
         // One that has just ended is told as such by the next look.
-        let open = exchanges.iter().filter_map(last).filter(|attempt| attempt.judged.is_none());
-        open.map(|attempt| assembly.hops.preview(attempt, None)).collect()
+        let shown = entries.iter().filter(|entry| entry.is_shown(now)).filter_map(last);
+        shown.filter(|attempt| attempt.judged.is_none()).map(|attempt| assembly.hops.preview(attempt, None)).collect()
     }
 
     /// Everything so far, at the end: hops, those still open, facts of connections, counts.
@@ -242,25 +248,24 @@ impl Assembly {
     fn take(&mut self, flow: &Mutex<Flow>, now: Nanos, all: bool) {
         let (ended, closed) = {
             let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
-            let ended: Vec<_> = flow.ended.extract_if(.., |exchange| all || exchange.is_known(now)).collect();
+            let ended: Vec<_> = flow.ended.extract_if(.., |entry| all || entry.is_known(now)).collect();
             // Counted in one place or the other at any moment.
             ended.iter().for_each(|_| self.hops.begin());
             (ended, std::mem::take(&mut flow.closed))
         };
-        for exchange in ended {
-            let caller = caller(&exchange.downstream);
-            let tries = tries(&exchange, &self.naming, &caller, now);
-            self.put(&exchange, tries, flow);
+        for entry in ended {
+            let tries = entry.tries(&self.naming, &caller(entry.downstream()), now);
+            self.put(&entry, tries, flow);
         }
         for downstream in closed {
             self.close(&downstream);
         }
     }
 
-    fn put(&mut self, exchange: &Exchange, tries: Vec<Try>, flow: &Mutex<Flow>) {
+    fn put(&mut self, entry: &Entry, tries: Vec<Try>, flow: &Mutex<Flow>) {
         let mut joined = tries.first().and_then(|first| {
-            exchange.downstream.name_once(first.named.kind, &first.named.name);
-            self.joined(first, exchange, flow)
+            entry.downstream().name_once(first.named.kind, &first.named.name);
+            entry.may_join().then(|| self.joined(first, entry, flow)).flatten()
         });
         let only = tries.len() == 1;
         for (index, attempt) in tries.into_iter().enumerate() {
@@ -276,8 +281,8 @@ impl Assembly {
         }
     }
 
-    /// The hop that an exchange is another attempt of.
-    fn joined(&mut self, attempt: &Try, exchange: &Exchange, flow: &Mutex<Flow>) -> Option<usize> {
+    /// The hop that a try is another attempt of.
+    fn joined(&mut self, attempt: &Try, entry: &Entry, flow: &Mutex<Flow>) -> Option<usize> {
         if !self.hops.is_awaited(attempt.caller, &attempt.named.name) {
             return None;
         }
@@ -285,12 +290,12 @@ impl Assembly {
             caller: attempt.caller,
             dependency: &attempt.named.name,
             key: &attempt.key,
-            retry: exchange.fields.retry_count,
+            retry: attempt.retry,
             tid: 0,
             is_loop: true,
             start: attempt.timeline.start(),
             is_new: attempt.connection == Some(ConnectionState::New),
-            is_ambiguous: is_twice(exchange, flow),
+            is_ambiguous: matches!(entry, Entry::Exchange(exchange) if is_twice(exchange, flow)),
         };
         self.hops.claim(candidate, &|_, _| true)
     }
@@ -321,7 +326,11 @@ impl Keep {
 fn is_twice(exchange: &Exchange, flow: &Mutex<Flow>) -> bool {
     let flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
     let digest = exchange.state().request.digest;
-    flow.open.iter().any(|(_, other)| {
+    let others = flow.open.iter().filter_map(|(_, entry)| match entry {
+        Entry::Exchange(other) => Some(other),
+        Entry::Turn(_) => None,
+    });
+    others.into_iter().any(|other| {
         other.start < exchange.start
             && (&other.method, &other.target) == (&exchange.method, &exchange.target)
             && other.downstream.is_of_same(&exchange.downstream)

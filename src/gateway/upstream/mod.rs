@@ -10,11 +10,12 @@ mod io;
 pub(crate) use h1::{H1, Unanswered, poll_driven};
 pub(crate) use h2::{H2, Slot};
 
-use super::connect::{ConnectError, Connected, Connector, Origin, Protocol, Protocols, Steps};
+use super::connect::{ConnectError, Connected, Connector, Origin, Protocol, Protocols, Steps, Stream};
 use super::record::{Exchange, Used};
 use super::route::Destination;
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionState, Nanos};
+use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -44,6 +45,7 @@ pub(crate) struct Upstream {
     /// Exchanges by HTTP/1.1 that may be under way at once.
     room: Arc<Semaphore>,
     /// Idle connections, the one that was used last at the end.
+    #[expect(clippy::vec_box, reason = "one moves in and out with each exchange, and stays where it is")]
     idle: Mutex<Vec<Box<H1>>>,
     h2: Mutex<Option<H2>>,
     /// Held while a connection is opened whose version of HTTP the peer has yet to choose: others may be able to share it.
@@ -248,7 +250,8 @@ impl Pool {
         Lease { h1, state, upstream: Arc::clone(upstream), _room: room }
     }
 
-    fn number(&self) -> NonZeroU64 {
+    /// A number for a connection to an upstream.
+    pub(crate) fn number(&self) -> NonZeroU64 {
         let next = self.numbers.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         NonZeroU64::new(next).unwrap_or(NonZeroU64::MIN)
     }
@@ -311,6 +314,7 @@ impl Upstream {
         !self.idle().is_empty()
     }
 
+    #[expect(clippy::vec_box, reason = "as they are kept")]
     fn idle(&self) -> MutexGuard<'_, Vec<Box<H1>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -335,6 +339,12 @@ impl Lease {
             marks: Arc::clone(marks),
         };
         exchange.state().current.connection = Some(used);
+    }
+
+    /// The bare connection, as [`H1::into_stream`] has it, and its room.
+    pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, OwnedSemaphorePermit)> {
+        let Self { h1, _room: room, .. } = self;
+        h1.into_stream().map(|(stream, early)| (stream, early, room))
     }
 
     /// Gives the connection back at `at`, for the next one if it can take one.

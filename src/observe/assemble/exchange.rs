@@ -8,6 +8,7 @@ use crate::model::{ConnectionState, Nanos, Outcome, Phase, SpanId, Timeline};
 use crate::wire::headers::ContentType;
 use crate::wire::http1::{Fact, RequestBody, RequestHead, ResponseBody, ResponseHead};
 use crate::wire::postgres::SqlState;
+use crate::wire::tls::DOUBT;
 
 /// Bytes that lay unread for less are not worth telling: the kernel's answer is this coarse.
 pub(super) const LATE_MIN: Nanos = 10 * MILLI;
@@ -78,10 +79,14 @@ pub(super) struct Exchange {
     pub(super) parent: Option<SpanId>,
     pub(super) id: u64,
     pub(super) protocol: Protocol,
+    /// Its connection speaks another protocol by now.
+    is_upgraded: bool,
     /// The caller asked that it be stopped: how it is judged if it was.
     pub(super) stopped: Option<Judged>,
     /// The longest time that the next piece of the answer was waited for.
     pub(super) gap: Option<Nanos>,
+    /// What came as an answer may be session tickets alone.
+    pub(super) doubtful: bool,
 }
 
 /// What an exchange is of.
@@ -130,8 +135,10 @@ impl Exchange {
             parent: None,
             id,
             protocol: Protocol::Http,
+            is_upgraded: false,
             stopped: None,
             gap: None,
+            doubtful: false,
         }
     }
 
@@ -163,6 +170,11 @@ impl Exchange {
         (self.first_byte, self.gap) = (None, None);
     }
 
+    /// Whether what came so far is taken for no answer at `at`.
+    pub(super) fn is_doubted(&self, at: Nanos) -> bool {
+        self.doubtful && self.last_read.is_some_and(|last| at.saturating_sub(last) >= DOUBT)
+    }
+
     /// Takes what a reader learned of it.
     pub(super) fn learn(&mut self, fact: Fact) {
         match fact {
@@ -182,6 +194,12 @@ impl Exchange {
             Fact::ResponseEnded { body, .. } => self.answer = Some(body),
             _ => {}
         }
+    }
+
+    /// Both sides speak another protocol on its connection from here on, which its answer lasts as long as.
+    pub(super) fn upgraded(&mut self) {
+        self.is_upgraded = true;
+        self.answer = Some(ResponseBody { complete: true, ..ResponseBody::default() });
     }
 
     /// Status of the answer.
@@ -212,6 +230,11 @@ impl Exchange {
 
     /// Judges an end at `at`.
     pub(super) fn judge(&self, how: How, at: Nanos) -> Judged {
+        let how = match how {
+            // After an upgrade, whoever closed in order ended it well.
+            How::PeerClosed(0) | How::CallerLeft if self.is_upgraded => How::Complete,
+            how => how,
+        };
         match (self.protocol, how, self.stopped) {
             (Protocol::Http, ..) | (_, How::PeerClosed(_) | How::CallerLeft, _) => self.movement().judge(how, at),
             (Protocol::Query { error: Some(SqlState::QUERY_CANCELED), .. }, How::Complete, Some(judged)) => judged,
@@ -259,7 +282,7 @@ impl Exchange {
             line.setup(setup);
         }
         line.step(Phase::Send, self.started, self.sent_at);
-        let Some((read, arrived)) = self.first_byte else {
+        let Some((read, arrived)) = self.first_byte.filter(|_| !self.is_doubted(until)) else {
             let phase = if self.request_ended { Phase::Wait } else { Phase::Send };
             line.line.push(phase, until);
             return line.line;

@@ -8,7 +8,7 @@ use super::process::Process;
 use super::{MILLI, Shared, failure, unread};
 use crate::hops::{Candidate, How, Judged, Key, Try};
 use crate::model::{Bytes, ConnectionState, Nanos, Origin, Outcome, Tokens, TraceId};
-use crate::wire::http1::{Fact, ResponseBody};
+use crate::wire::http1::Fact;
 use crate::wire::provider;
 use std::hash::{Hash, Hasher};
 
@@ -66,16 +66,14 @@ pub(super) fn apply(
                 finish(process, shared, connection, ended, How::Complete, at);
             }
         }
-        Fact::Upgraded { exchange, at } => {
-            let Some(mut ended) = remove(connection, exchange) else { return };
-            if &*ended.head.method == "CONNECT" {
+        Fact::Upgraded { exchange, at } => match find(connection, exchange) {
+            Some(asked) if &*asked.head.method != "CONNECT" => asked.upgraded(),
+            _ => {
+                let Some(ended) = remove(connection, exchange) else { return };
                 tunnel(connection, &ended, at);
                 shared.hops.forget();
-            } else {
-                ended.answer = Some(ResponseBody { complete: true, ..ResponseBody::default() });
-                finish(process, shared, connection, ended, How::Complete, at);
             }
-        }
+        },
         Fact::FirstContent { exchange, .. } | Fact::Content { exchange, .. } | Fact::ResponseStarted { exchange, .. } => {
             if let Some(asked) = find(connection, exchange) {
                 asked.learn(fact);
@@ -303,6 +301,9 @@ fn tunnel(connection: &mut Connection, exchange: &Exchange, at: Nanos) {
     connection.calls = 0;
     connection.last_call = None;
     aim(connection, exchange);
+    // What is spoken from here on is another's.
+    let layer = connection.layer_mut();
+    (layer.http, layer.postgres, layer.was_http) = Default::default();
 }
 
 fn aim(connection: &mut Connection, exchange: &Exchange) {

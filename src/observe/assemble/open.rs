@@ -55,7 +55,9 @@ impl Process {
             }
             for layer in [&connection.raw, &connection.plain] {
                 // Of a turn that was answered nobody knows whether more comes.
-                let silent = |turn: &&Exchange| turn.last_read.is_some_and(|last| now.saturating_sub(last) >= SILENT);
+                let silent = |turn: &&Exchange| {
+                    !turn.is_doubted(now) && turn.last_read.is_some_and(|last| now.saturating_sub(last) >= SILENT)
+                };
                 for exchange in layer.exchanges.iter().chain(layer.turn.as_ref().filter(|turn| !silent(turn))) {
                     let attempt = facts::attempt(self, shared, connection, exchange, None, now);
                     self.show(shared, attempt, exchange.joined, spans);

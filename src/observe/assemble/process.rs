@@ -441,7 +441,10 @@ impl Process {
 
     /// Ends the turns that were answered: nothing more is known to come.
     pub(super) fn end_turns(&mut self, shared: &mut Shared) {
-        let answered = |connection: &Connection| connection.layer().turn.as_ref().and_then(|turn| turn.last_read);
+        let answered = |connection: &Connection| {
+            let turn = connection.layer().turn.as_ref().filter(|turn| !turn.doubtful);
+            turn.and_then(|turn| turn.last_read)
+        };
         let ids: Vec<(u32, Nanos)> =
             self.connections.iter().filter_map(|(&id, connection)| Some((id, answered(connection)?))).collect();
         for (id, at) in ids {

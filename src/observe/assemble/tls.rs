@@ -8,7 +8,7 @@ use super::{Shared, turn};
 use crate::hops::How;
 use crate::model::{Name, Nanos, error_type};
 use crate::wire::Direction;
-use crate::wire::tls::{self, Alert, Fact};
+use crate::wire::tls::{self, Fact};
 
 /// An `SSL*`.
 #[derive(Debug, Default)]
@@ -62,7 +62,13 @@ pub(super) fn feed(process: &mut Process, shared: &mut Shared, connection: &mut 
         Direction::Request if connection.layer().turn.as_ref().is_some_and(|turn| !turn.is_answered()) => {
             turn::wrote(connection, moved, bytes.chunk.len());
         }
-        Direction::Response if answered => turn::read(connection, moved, bytes.chunk.len()),
+        Direction::Response if answered => {
+            turn::read(connection, moved, bytes.chunk.len());
+            let doubtful = connection.opaque.as_ref().is_some_and(|opaque| opaque.reader.is_doubtful());
+            if let Some(turn) = &mut connection.layer_mut().turn {
+                turn.doubtful = doubtful;
+            }
+        }
         Direction::Request | Direction::Response => {}
     }
 }
@@ -72,7 +78,7 @@ fn apply(process: &mut Process, shared: &mut Shared, connection: &mut Connection
         Fact::ClientHello { hello, .. } => connection.sni = hello.server_name.or(connection.sni.take()),
         Fact::HandshakeEnded { at, .. } => connection.setup.tls = connection.setup.tls.map(|(start, _)| (start, at)),
         Fact::Alert { alert: Some(alert), .. } if alert.is_goodbye() => {}
-        Fact::Alert { direction, alert, .. } => fails(connection, code(direction, alert)),
+        Fact::Alert { direction, alert, .. } => fails(connection, tls::failure(direction, alert)),
         Fact::NotTls { .. } => fails(connection, error_type::NOT_TLS),
         Fact::RequestStarted { at, .. } => {
             // What the server says may show what the client had said before.
@@ -92,15 +98,5 @@ fn apply(process: &mut Process, shared: &mut Shared, connection: &mut Connection
 fn fails(connection: &mut Connection, why: &'static str) {
     if let Some(opaque) = connection.opaque.as_mut().filter(|opaque| opaque.is_shaking()) {
         opaque.failed.get_or_insert(why);
-    }
-}
-
-/// The code of a handshake that an alert ended.
-fn code(direction: Direction, alert: Option<Alert>) -> &'static str {
-    match (direction, alert) {
-        (Direction::Request, Some(Alert { description: 45, .. })) => error_type::CERTIFICATE_EXPIRED,
-        (Direction::Request, Some(Alert { description: 48, .. })) => error_type::CERTIFICATE_UNKNOWN_ISSUER,
-        (Direction::Request, Some(alert)) if alert.is_distrust() => error_type::CERTIFICATE,
-        _ => error_type::TLS_ALERT,
     }
 }

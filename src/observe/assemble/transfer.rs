@@ -100,7 +100,8 @@ pub(super) fn note_late(connection: &mut Connection, moved: Moved) {
 fn may_begin_tls(connection: &Connection) -> bool {
     let raw = &connection.raw;
     let is_other = raw.postgres.is_encrypted() || (raw.http.is_http() == Some(false) && !raw.was_http);
-    raw.position == [None, None] || raw.http.is_upgraded() || is_other
+    let is_led_through = connection.tunnel.is_some() && raw.http.is_http().is_none();
+    raw.position == [None, None] || is_led_through || is_other
 }
 
 pub(super) fn forget_turn(shared: &mut Shared, layer: &mut Layer) {

@@ -46,7 +46,11 @@ pub(super) fn read(connection: &mut Connection, moved: Moved, bytes: u64) {
 
 /// The turn under way ended.
 pub(super) fn end(process: &mut Process, shared: &mut Shared, connection: &mut Connection, how: How, at: Nanos) {
-    let Some(turn) = connection.layer_mut().turn.take() else { return };
+    let Some(mut turn) = connection.layer_mut().turn.take() else { return };
+    if turn.is_doubted(at) {
+        turn.is_unanswered();
+        turn.last_read = None;
+    }
     match turn.last_read {
         Some(last) => facts::finish(process, shared, connection, turn, How::Complete, last),
         None if is_goodbye(&turn, how, at) => {

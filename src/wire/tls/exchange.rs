@@ -17,6 +17,8 @@ pub(super) struct Exchanges {
     current: Option<Exchange>,
     /// What is read before then may be session tickets instead of an answer.
     tickets_until: u64,
+    /// Length of the first record that may be one: a server's tickets are alike.
+    ticket: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -79,10 +81,21 @@ impl Exchanges {
         match direction {
             Direction::Request => self.asks(at, tell),
             Direction::Response => {
-                let doubtful = at < self.tickets_until && length.is_none_or(|length| length <= TICKET_MAX);
+                let doubtful = at < self.tickets_until && length.is_none_or(|length| self.is_ticket(length));
                 self.answers(at, doubtful, tell);
             }
         }
+    }
+
+    /// Whether a record may be a session ticket, by its length.
+    fn is_ticket(&mut self, length: u16) -> bool {
+        length <= TICKET_MAX && *self.ticket.get_or_insert(length) == length
+    }
+
+    /// Whether what came as an answer may be session tickets alone.
+    pub(super) fn is_doubtful(&self) -> bool {
+        let answer = self.current.as_ref().and_then(|exchange| exchange.answer);
+        answer.is_some_and(|answer| answer.doubtful)
     }
 
     #[inline(never)]

@@ -13,9 +13,14 @@ mod record;
 use std::sync::Arc;
 
 use super::{Chunk, Direction};
+#[cfg(feature = "cli")]
+use crate::model::error_type;
 use exchange::Exchanges;
 use handshake::{Handshake, Means};
 use record::{Kind, Piece, Records};
+
+/// What may be session tickets is taken for an answer for so long, in nanoseconds.
+pub const DOUBT: u64 = 250_000_000;
 
 /// What the reader learned. `exchange` counts the exchanges of a connection from 0; `at` is the time of the chunk that held
 /// the deciding byte; `bytes` counts the contents of application records, encrypted as they are.
@@ -155,6 +160,17 @@ impl Alert {
     }
 }
 
+/// The short code of a handshake that an alert ended (`error.type`).
+#[cfg(feature = "cli")]
+pub(crate) fn failure(direction: Direction, alert: Option<Alert>) -> &'static str {
+    match (direction, alert) {
+        (Direction::Request, Some(Alert { description: 45, .. })) => error_type::CERTIFICATE_EXPIRED,
+        (Direction::Request, Some(Alert { description: 48, .. })) => error_type::CERTIFICATE_UNKNOWN_ISSUER,
+        (Direction::Request, Some(alert)) if alert.is_distrust() => error_type::CERTIFICATE,
+        _ => error_type::TLS_ALERT,
+    }
+}
+
 /// Whether bytes begin a client's hello.
 #[must_use]
 pub const fn is_client_hello(bytes: &[u8]) -> bool {
@@ -220,6 +236,13 @@ impl Connection {
     #[must_use]
     pub const fn is_tls(&self) -> Option<bool> {
         self.tls
+    }
+
+    /// Whether what came as an answer to the last request may be session tickets alone. Where nothing else has come [`DOUBT`] later, it
+    /// was no answer: who is answered goes on, or leaves, sooner than that as a rule.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.exchanges.is_doubtful()
     }
 
     /// When the handshake ended; `None` while it is under way.

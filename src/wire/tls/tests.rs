@@ -156,6 +156,25 @@ fn session_tickets_are_no_answer() {
 }
 
 #[test]
+fn what_is_unlike_the_first_ticket_is_an_answer_however_soon_it_comes() {
+    let mut connection = Connection::new();
+    let mut doubts = Vec::new();
+    for (direction, at, bytes) in [
+        (Request, 0, client_hello()),
+        (Response, 10, [server_hello(), data(900)].concat()),
+        (Request, 11, [data(FINISHED), data(100)].concat()),
+        (Response, 12, data(200)),
+        (Response, 13, data(200)),
+        (Response, 14, data(60)),
+        (Response, 15, data(200)),
+    ] {
+        connection.feed(direction, Chunk::whole(at * MS, &bytes), &mut |_| {});
+        doubts.push(connection.is_doubtful());
+    }
+    assert_eq!(doubts, [false, false, false, true, true, false, false]);
+}
+
+#[test]
 fn session_tickets_before_the_first_request_are_nothing() {
     let facts = after_handshake(&[(Response, 12, data(200)), (Request, 500, data(90)), (Response, 510, data(20))]);
     assert_eq!(facts, ["0 request started @500", "0 request ended 90 @500", "0 response started @510"]);

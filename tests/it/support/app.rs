@@ -85,6 +85,11 @@ impl App {
         Some(Self { python, arguments: vec![file.display().to_string()], environment: Vec::new() })
     }
 
+    /// Another program.
+    pub(crate) fn of(program: PathBuf) -> Self {
+        Self { python: program, arguments: Vec::new(), environment: Vec::new() }
+    }
+
     pub(crate) fn python(&self) -> &Path {
         &self.python
     }

@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod chroma;
+pub(crate) mod part;
 pub(crate) mod peers;
 pub(crate) mod postgres;
 pub(crate) mod replies;
@@ -10,3 +11,4 @@ pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod script;
 pub(crate) mod server;
+pub(crate) mod tinyproxy;

@@ -257,3 +257,42 @@ fn what_is_asked_of_a_forward_proxy_is_named_by_its_own_address() {
     let names: Vec<&str> = hops.iter().filter_map(|hop| hop.dependency.as_deref()).collect();
     assert_eq!(names, ["docs.example", "docs.example:8080", "docs", "[::2]:81"]);
 }
+
+/// A request that is answered with another protocol, in which something is said from then on.
+fn upgraded() -> Script {
+    let mut script = Script::new();
+    script.connect(1, DOCS, 0.0, 1.0);
+    script.write(1, 1.0, b"GET /socket HTTP/1.1\r\nHost: 127.0.0.1:40001\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    script.read(1, 11.0, b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    script.write(1, 20.0, b"\x81\x82....ab");
+    script.read(1, 300.0, b"\x81\x02ab");
+    script
+}
+
+#[test]
+fn an_upgraded_connection_is_one_hop_to_its_close() {
+    for by_peer in [true, false] {
+        let mut script = upgraded();
+        assert_eq!(script.open(400.0).len(), 1);
+        if by_peer {
+            script.read_failed(1, 500.0, 0)
+        } else {
+            script.close(1, 500.0)
+        }
+        let hop = script.hop(600.0);
+        assert_eq!(phases(&hop), [(Phase::Connect, 1), (Phase::Wait, 10), (Phase::Stream, 489)]);
+        let call = call(&hop);
+        assert_eq!((call.outcome, call.failed_by, call.status), (Some(Outcome::Ok), None, Some(101)));
+        assert_eq!(&*hop.operation, "GET /socket");
+    }
+}
+
+#[test]
+fn an_upgraded_connection_that_breaks_is_reset() {
+    let mut script = upgraded();
+    script.read_failed(1, 500.0, libc::ECONNRESET);
+    let hop = script.hop(600.0);
+    let call = call(&hop);
+    assert_eq!((call.outcome, call.failed_by), (Some(Outcome::Reset), Some(FailedBy::Peer)));
+    assert_eq!(hop.end, Some(500 * MS));
+}

@@ -53,6 +53,20 @@ fn tls_linked_into_the_program_is_timed_by_its_record_heads() {
 }
 
 #[test]
+fn a_request_that_only_session_tickets_followed_was_not_answered() {
+    let mut script = shaken();
+    script.write(1, 17.0, &data(100));
+    script.read(1, 26.0, &data(200));
+    script.read(1, 60.0, &data(200));
+    let open = script.open(1_500.0);
+    assert_eq!(phases(&open[0]).last(), Some(&(Phase::Wait, 1_483)));
+    script.close(1, 2_017.0);
+    let hop = script.hop(2_100.0);
+    assert_eq!(phases(&hop).last(), Some(&(Phase::Wait, 2_000)));
+    assert_eq!((call(&hop).outcome, call(&hop).failed_by), (Some(Outcome::Timeout), Some(FailedBy::Caller)));
+}
+
+#[test]
 fn exchanges_on_one_connection_are_told_apart() {
     let mut script = shaken();
     for start in [100.0, 300.0] {
