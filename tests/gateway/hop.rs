@@ -164,6 +164,14 @@ impl<'a> Hop<'a> {
         self
     }
 
+    /// A phase took less than so many milliseconds.
+    #[track_caller]
+    pub(crate) fn under(self, phase: Phase, most: f64) -> Self {
+        let took = self.phase(phase);
+        assert!(took < most, "{phase} took {took} ms, over {most}: {self:?}");
+        self
+    }
+
     /// Bytes up and down.
     #[track_caller]
     pub(crate) fn bytes(self, sent: usize, received: usize) -> Self {
