@@ -1,17 +1,22 @@
 //! An answer's body on its way down.
 
+use super::failure;
 use super::record::{Exchange, Marks, Recorder, Ticket};
 use super::upstream::{Lease, Slot, poll_driven};
 use crate::hops::{How, Judged};
 use crate::model::{Nanos, grpc};
 use crate::wire::http1::{ResponseBody, ResponseContent};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+
+/// What is percent-encoded in gRPC's texts.
+const GRPC_TEXT: &AsciiSet = &CONTROLS.add(b'%');
 
 /// What a client gets as a body.
 #[derive(Debug)]
@@ -138,6 +143,17 @@ impl Relay {
     fn broke(&mut self, error: &hyper::Error) {
         let answer = self.finish_content(false);
         let now = self.recorded.now();
+        let connection = || if let Some(Carried::H2(slot)) = &self.carrier { slot.failure() } else { None };
+        if let Some((judged, code)) = failure::h2(error).or_else(connection).filter(|_| !answer.done) {
+            {
+                let mut state = self.recorded.exchange.state();
+                state.answer = answer;
+                state.current.error = code.map(Into::into);
+            }
+            self.recorded.judged(judged, now);
+            self.carrier = None;
+            return;
+        }
         let (how, at) = {
             let mut state = self.recorded.exchange.state();
             // A stream that said it is done is whole, though its end was cut.
@@ -148,7 +164,7 @@ impl Relay {
             let how = match broken {
                 _ if done => How::Complete,
                 Some((_, errno)) => How::PeerClosed(errno),
-                None => super::failure::how(error),
+                None => failure::how(error),
             };
             (how, at)
         };
@@ -157,6 +173,15 @@ impl Relay {
         }
         self.recorded.end(how, at);
         self.carrier = None;
+    }
+
+    /// How a client is told that its answer broke. One of gRPC is told as it would tell itself had it lost the connection: a stream that
+    /// is reset is another thing to it.
+    fn told(&self, error: hyper::Error) -> hyper::Result<Frame<Bytes>> {
+        if self.is_grpc && failure::reset(&error).is_none() {
+            return Ok(Frame::trailers(unavailable("the upstream closed the connection")));
+        }
+        Err(error)
     }
 
     fn finish_content(&mut self, complete: bool) -> ResponseBody {
@@ -170,6 +195,16 @@ impl Relay {
             self.recorded.exchange.state().grpc = Some(grpc::status(grpc::code(status.as_bytes())));
         }
     }
+}
+
+/// The fields by which gRPC says that the peer is not there.
+pub(crate) fn unavailable(why: &str) -> HeaderMap {
+    let message = format!("hopwatch: {}", utf8_percent_encode(why, GRPC_TEXT));
+    let message = HeaderValue::try_from(message).unwrap_or(HeaderValue::from_static("hopwatch"));
+    HeaderMap::from_iter([
+        (HeaderName::from_static(grpc::STATUS), HeaderValue::from(grpc::UNAVAILABLE)),
+        (HeaderName::from_static(grpc::MESSAGE), message),
+    ])
 }
 
 impl Body for Download {
@@ -202,7 +237,7 @@ impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         if self.broken.is_some() {
             ready!(self.recorded.exchange.downstream.poll_written(cx));
-            return Poll::Ready(self.broken.take().map(Err));
+            return Poll::Ready(self.broken.take().map(|error| self.told(error)));
         }
         if let Some(given) = self.given.take() {
             let now = self.recorded.now();

@@ -5,6 +5,9 @@ use crate::hops::{How, Judged, peer_failed};
 use crate::model::{FailedBy, Nanos, Outcome, error_type};
 use std::error::Error;
 
+/// What became of an exchange, and a short code of it.
+pub(crate) type Failure = (Judged, Option<&'static str>);
+
 /// How an exchange ended whose answer broke with this error.
 pub(crate) fn how(error: &hyper::Error) -> How {
     match errno(error) {
@@ -13,13 +16,13 @@ pub(crate) fn how(error: &hyper::Error) -> How {
     }
 }
 
-/// What became of an exchange that has no answer, and a short code of it.
-pub(crate) fn unanswered(error: &hyper::Error, exchange: &Exchange, at: Nanos) -> (Judged, Option<&'static str>) {
+/// What became of an exchange that has no answer. `connection` is how its connection ended, where the peer said so.
+pub(crate) fn unanswered(error: &hyper::Error, connection: Option<Failure>, exchange: &Exchange, at: Nanos) -> Failure {
     if exchange.state().request_broke {
         return broke_off(exchange, at);
     }
-    if let Some(stream) = h2(error) {
-        return stream;
+    if let Some(failure) = h2(error).or(connection) {
+        return failure;
     }
     if error.is_parse() {
         return (peer_failed(Outcome::Error, None), Some(error_type::INVALID_RESPONSE));
@@ -30,8 +33,19 @@ pub(crate) fn unanswered(error: &hyper::Error, exchange: &Exchange, at: Nanos) -
     (state.judge(how, at, exchange.read_timeout()), None)
 }
 
+/// Whether the peer said that it did nothing with the request (RFC 9113, 8.7).
+pub(crate) fn is_unprocessed(error: &hyper::Error) -> bool {
+    let Some(error) = find::<h2::Error>(error).filter(|error| error.is_remote()) else { return false };
+    error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)
+}
+
+/// Why the peer reset a stream; `None` = it did not.
+pub(crate) fn reset(error: &hyper::Error) -> Option<h2::Reason> {
+    find::<h2::Error>(error).filter(|error| error.is_reset() && error.is_remote())?.reason()
+}
+
 /// The client's body did not come to its end: it left, or what it sent is no HTTP.
-fn broke_off(exchange: &Exchange, at: Nanos) -> (Judged, Option<&'static str>) {
+fn broke_off(exchange: &Exchange, at: Nanos) -> Failure {
     match exchange.downstream.has_left() {
         None if !exchange.downstream.is_shared() => {
             (Judged::plain(Outcome::Error, Some(FailedBy::Caller)), Some(error_type::INVALID_REQUEST))
@@ -44,7 +58,7 @@ fn broke_off(exchange: &Exchange, at: Nanos) -> (Judged, Option<&'static str>) {
 }
 
 /// How a stream of HTTP/2 ended: `RST_STREAM` is its own, `GOAWAY` that of its connection.
-pub(crate) fn h2(error: &hyper::Error) -> Option<(Judged, Option<&'static str>)> {
+pub(crate) fn h2(error: &hyper::Error) -> Option<Failure> {
     let error = find::<h2::Error>(error)?;
     if error.is_io() {
         // The system's error is behind it.

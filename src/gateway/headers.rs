@@ -101,6 +101,16 @@ fn strip_named(headers: &mut HeaderMap) {
     named.iter().for_each(|name| _ = headers.remove(name));
 }
 
+/// Joins what HTTP/2 allows to be taken apart (RFC 9113, 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let all = [first, second].into_iter().chain(crumbs).map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b"; "[..]);
+    if let Ok(whole) = HeaderValue::from_bytes(&all) {
+        headers.insert(header::COOKIE, whole);
+    }
+}
+
 /// Whether a connection is to speak another protocol. HTTP/2 without TLS is not begun that way (RFC 9113, 3.1, withdrew it).
 pub(crate) fn upgrades(headers: &HeaderMap) -> bool {
     let wants = headers.contains_key(header::UPGRADE) && names(headers, header::CONNECTION, "upgrade");

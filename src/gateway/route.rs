@@ -8,7 +8,7 @@ use crate::model::{Kind, Name, Naming};
 use crate::wire::peer::{self, Shown};
 use crate::wire::provider;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -201,7 +201,8 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return routed(settings, uri, own);
     };
-    // Over HTTP/2 every target has its authority; a proxy's client names another place than the one it is connected to.
+    // Over HTTP/2 every target has its authority; a proxy's client names another place than the one it is connected to. Names that lead
+    // here are not all known, but who uses one names this port too.
     let origin = match scheme {
         "http" => origin_of(Scheme::Http, authority),
         "https" => origin_of(Scheme::Https, authority),
@@ -210,7 +211,9 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
     let Some(origin) = origin else {
         return Found::Refused(StatusCode::BAD_REQUEST, "the target is no http or https URL");
     };
-    if own(&origin.host, origin.port) {
+    let is_alias =
+        || request.version() == Version::HTTP_2 && origin.host.parse::<IpAddr>().is_err() && own("localhost", origin.port);
+    if own(&origin.host, origin.port) || is_alias() {
         return routed(settings, uri, own);
     }
     if !settings.forward {

@@ -1,31 +1,35 @@
 //! One request: where it goes, and its way there and back.
 
 use super::connect::{ConnectError, Origin, Protocols, Scheme};
-use super::download::{Carried, Download, Recorded, Relay};
+use super::download::{Carried, Download, Recorded, Relay, unavailable};
 use super::downstream::Downstream;
+use super::failure::{self, Failure};
 use super::options::{InForce, Settings, UpstreamFailure};
 use super::record::{Answered, Asked, Exchange};
 use super::route::{self, Destination, Found};
 use super::through::{Handover, Switch, Tunnel, Upgrade};
 use super::upload::Upload;
 use super::upstream::{Carrier, Lease, Opening, Slot, Unanswered};
-use super::{Shared, failure, headers};
+use super::{Shared, headers};
 use crate::hops::{Judged, peer_failed};
 use crate::model::{ConnectionState, Nanos, Outcome, error_type, grpc};
 use crate::wire::headers::ResponseFields;
 use crate::wire::http1::ResponseContent;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, request};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::Incoming;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// The client's connection is closed without an answer.
+/// The client's connection, or the stream of HTTP/2 that it asked in, is closed without an answer.
 #[derive(Debug)]
-pub(crate) struct Closed;
+pub(crate) struct Closed {
+    /// Why the stream is reset.
+    reason: Option<h2::Error>,
+}
 
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +37,11 @@ impl fmt::Display for Closed {
     }
 }
 
-impl Error for Closed {}
+impl Error for Closed {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.reason.as_ref().map(|error| error as _)
+    }
+}
 
 /// What a client gets.
 type Answer = Result<Response<Download>, Closed>;
@@ -95,7 +103,7 @@ async fn tunnel(
         }
         Err(error) => {
             downstream.served(downstream.anchor.now());
-            failed(settings, &error.to_string())
+            Failing { settings, is_grpc: false }.answer(&error.to_string(), None)
         }
     }
 }
@@ -144,11 +152,16 @@ async fn relay(
         target: target.clone(),
         fields: headers::request_fields(&parts.headers),
     };
-    let protocols = protocols(&destination, &parts);
+    let is_grpc = is_grpc(&parts.headers);
+    let protocols = protocols(&destination, parts.version, is_grpc);
+    let failing = Failing { settings, is_grpc: is_grpc && parts.version == Version::HTTP_2 };
     // Only HTTP/1.1 has it (RFC 9110, 7.8), so that both sides have to speak it.
     let is_h1 = parts.version == Version::HTTP_11 && protocols == Protocols::H1;
     let handover = handover.filter(|_| is_h1 && headers::upgrades(&parts.headers));
     headers::for_upstream(&mut parts.headers, handover.is_some());
+    if parts.version == Version::HTTP_2 {
+        headers::join_cookies(&mut parts.headers);
+    }
     // A client of HTTP/2 names the authority instead, one of HTTP/1.0 may name none.
     let named = || parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     let own = || HeaderValue::from_str(&destination.origin.to_string()).ok();
@@ -169,13 +182,13 @@ async fn relay(
     }
     let is_own = |address: SocketAddr| shared.is_own_address(address);
     let opening = Opening { connector: &settings.connector, is_own: &is_own, max_head: settings.limits.max_header_size };
-    let mut is_second = false;
+    let (mut is_second, mut failed) = (false, None);
     loop {
-        let carrier = request.body_mut().ahead(shared.pool.take(&upstream, protocols, opening, &exchange, is_second)).await;
+        let carrier = request.body_mut().ahead(shared.pool.take(&upstream, protocols, opening, &exchange, failed)).await;
         let sent = match carrier {
             Ok(Carrier::H1(lease)) => on_h1(lease, request, &exchange).await,
             Ok(Carrier::H2(slot)) => Box::pin(in_stream(slot, request, &exchange)).await,
-            Err(error) => return unconnected(settings, &mut recorded, &error),
+            Err(error) => return unconnected(failing, &mut recorded, &error),
         };
         let lost = match sent {
             Ok((response, carried)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -185,28 +198,34 @@ async fn relay(
             Err(lost) => lost,
         };
         let now = exchange.downstream.anchor.now();
-        let (judged, code) = failure::unanswered(&lost.error, &exchange, now);
+        let (judged, code) = failure::unanswered(&lost.error, lost.connection, &exchange, now);
         match lost.again.filter(|_| !is_second) {
             Some(again) => {
                 let mut state = exchange.state();
                 state.current.error = code.map(Into::into);
                 state.try_again(judged, now);
+                let used = state.earlier.last().and_then(|tried| tried.connection.as_ref()?.number);
+                // A connection of which one stream alone was refused takes it again.
+                failed = used.filter(|_| failure::reset(&lost.error).is_none());
                 (request, is_second) = (again, true);
             }
-            None => return unanswered(settings, &mut recorded, &lost.error, judged, code, now),
+            None => return unanswered(failing, &mut recorded, &lost.error, judged, code, now),
         }
     }
 }
 
 /// What may be spoken with a destination. A client of HTTP/1.1 gets what it would have got without the gateway.
-fn protocols(destination: &Destination, parts: &request::Parts) -> Protocols {
-    let is_grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| grpc::is_grpc(kind.as_bytes()));
-    match (parts.version, destination.origin.scheme) {
+fn protocols(destination: &Destination, version: Version, is_grpc: bool) -> Protocols {
+    match (version, destination.origin.scheme) {
         _ if destination.http2 => Protocols::H2,
         (Version::HTTP_2, Scheme::Https) => Protocols::H1OrH2,
         (Version::HTTP_2, _) if is_grpc => Protocols::H2,
         _ => Protocols::H1,
     }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| grpc::is_grpc(kind.as_bytes()))
 }
 
 /// An exchange that lost its connection before an answer.
@@ -215,12 +234,15 @@ struct Lost {
     /// The request, where it is safe to send it again.
     again: Option<Request<Upload>>,
     error: hyper::Error,
+    /// How its connection ended, where the peer said so.
+    connection: Option<Failure>,
 }
 
 type Sent = Result<(Response<Incoming>, Carried), Lost>;
 
 async fn on_h1(mut lease: Lease, mut request: Request<Upload>, exchange: &Arc<Exchange>) -> Sent {
     let is_reused = lease.state == ConnectionState::Reused;
+    origin_form(&mut request);
     if let Some(credentials) = lease.h1.absolute_form() {
         let credentials = credentials.cloned();
         absolute(&mut request, exchange, credentials);
@@ -231,13 +253,15 @@ async fn on_h1(mut lease: Lease, mut request: Request<Upload>, exchange: &Arc<Ex
         Err(Unanswered { unsent, error }) => {
             // The upstream closed a connection that was idle, as it may at any moment (RFC 9112, 9.6).
             let is_stale = is_reused && lease.h1.marks.moved().read.is_none();
-            Err(Lost { again: unsent.or(spare).filter(|_| is_stale), error })
+            Err(Lost { again: unsent.or(spare).filter(|_| is_stale), error, connection: None })
         }
     }
 }
 
 async fn in_stream(mut slot: Slot, mut request: Request<Upload>, exchange: &Arc<Exchange>) -> Sent {
     let destination = &exchange.destination.origin;
+    origin_form(&mut request);
+    let spare = request.body().is_empty().then(|| copy(&request, exchange));
     let scheme = if destination.scheme == Scheme::Https { "https" } else { "http" };
     let host = request.headers_mut().remove(header::HOST);
     let authority = host.and_then(|host| host.to_str().ok().map(str::to_owned)).unwrap_or_else(|| destination.to_string());
@@ -253,7 +277,26 @@ async fn in_stream(mut slot: Slot, mut request: Request<Upload>, exchange: &Arc<
             slot.marks.read(0);
             Ok((response, Carried::H2(slot)))
         }
-        Err(mut error) => Err(Lost { again: error.take_message(), error: error.into_error() }),
+        Err(mut error) => {
+            let (unsent, error) = (error.take_message(), error.into_error());
+            let connection = if failure::h2(&error).is_none() { slot.failure_soon().await } else { None };
+            let is_stale = slot.state == ConnectionState::Reused && failure::h2(&error).is_none();
+            let is_safe =
+                |request: &Request<Upload>| failure::is_unprocessed(&error) || (is_stale && request.method().is_idempotent());
+            Err(Lost { again: unsent.or(spare.filter(is_safe)), error, connection })
+        }
+    }
+}
+
+/// Writes a request as an origin wants it by HTTP/1.1 (RFC 9112, 3.2.1), however it was to be sent before.
+fn origin_form(request: &mut Request<Upload>) {
+    *request.version_mut() = Version::HTTP_11;
+    let Some(authority) = request.uri().authority() else { return };
+    let host = HeaderValue::from_str(authority.as_str());
+    let target = request.uri().path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    *request.uri_mut() = target.into();
+    if let Ok(host) = host {
+        request.headers_mut().entry(header::HOST).or_insert(host);
     }
 }
 
@@ -282,22 +325,23 @@ fn copy(request: &Request<Upload>, exchange: &Arc<Exchange>) -> Request<Upload> 
 fn answer(response: Response<Incoming>, carried: Carried, recorded: Recorded) -> Response<Download> {
     let (mut parts, body) = response.into_parts();
     let fields = headers::response_fields(&parts.headers);
-    let is_grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| grpc::is_grpc(kind.as_bytes()));
+    let is_grpc = is_grpc(&parts.headers);
     let content = ResponseContent::new(&fields.message);
     {
         let mut state = recorded.exchange.state();
         if is_grpc && let Some(status) = parts.headers.get(grpc::STATUS) {
             state.grpc = Some(grpc::status(grpc::code(status.as_bytes())));
         }
-        state.response = Some(answered(&recorded.exchange, parts.status, fields));
+        state.response = Some(answered(&recorded.exchange, &carried, parts.status, fields));
     }
     headers::for_downstream(&mut parts.headers, false);
     parts.version = Version::HTTP_11;
     Response::from_parts(parts, Download::Relay(Box::new(Relay::new(body, carried, content, recorded, is_grpc))))
 }
 
-fn answered(exchange: &Exchange, status: StatusCode, fields: ResponseFields) -> Answered {
-    Answered { at: exchange.downstream.anchor.now(), status: status.as_u16(), fields }
+fn answered(exchange: &Exchange, carried: &Carried, status: StatusCode, fields: ResponseFields) -> Answered {
+    let at = carried.marks().last_read().unwrap_or_else(|| exchange.downstream.anchor.now());
+    Answered { at, status: status.as_u16(), fields }
 }
 
 /// The upstream speaks another protocol from here on.
@@ -308,15 +352,14 @@ fn switch(
     mut recorded: Recorded,
 ) -> Response<Download> {
     let (mut parts, _) = response.into_parts();
+    let fields = headers::response_fields(&parts.headers);
+    let answered = answered(&recorded.exchange, &carried, parts.status, fields);
     let (Some(handover), Carried::H1(lease)) = (handover, carried) else {
         // Nobody asked for it.
-        let now = recorded.exchange.downstream.anchor.now();
         recorded.exchange.state().current.error = Some(error_type::INVALID_RESPONSE.into());
-        recorded.judged(peer_failed(Outcome::Error, None), now);
+        recorded.judged(peer_failed(Outcome::Error, None), answered.at);
         return text(StatusCode::BAD_GATEWAY, "the upstream switched protocols, which was not asked for");
     };
-    let fields = headers::response_fields(&parts.headers);
-    let answered = answered(&recorded.exchange, parts.status, fields);
     recorded.exchange.state().response = Some(answered);
     if let Some(upgrade) = Upgrade::new(lease, recorded) {
         handover.put(Switch::Upgrade(Box::new(upgrade)));
@@ -325,18 +368,27 @@ fn switch(
     Response::from_parts(parts, Download::Text(None))
 }
 
+/// How a client is told that it gets no answer.
+#[derive(Clone, Copy, Debug)]
+struct Failing<'a> {
+    settings: &'a Settings,
+    /// It speaks gRPC.
+    is_grpc: bool,
+}
+
 /// There was no connection.
-fn unconnected(settings: &Settings, recorded: &mut Recorded, error: &ConnectError) -> Answer {
+fn unconnected(failing: Failing<'_>, recorded: &mut Recorded, error: &ConnectError) -> Answer {
     let ConnectError { outcome, failed_by, errno, .. } = *error;
     recorded.exchange.state().current.error = Some(error.error_type.clone());
     let judged = Judged { errno, ..Judged::plain(outcome, Some(failed_by)) };
     recorded.judged(judged, recorded.exchange.downstream.anchor.now());
-    failed(settings, &error.to_string())
+    // Nobody has seen the request.
+    failing.answer(&error.to_string(), Some(h2::Reason::REFUSED_STREAM))
 }
 
 /// There was no answer.
 fn unanswered(
-    settings: &Settings,
+    failing: Failing<'_>,
     recorded: &mut Recorded,
     error: &hyper::Error,
     judged: Judged,
@@ -345,7 +397,7 @@ fn unanswered(
 ) -> Answer {
     let exchange = &recorded.exchange;
     exchange.state().current.error = code.map(Into::into);
-    if judged.errno.is_some() && settings.failure == UpstreamFailure::Close {
+    if judged.errno.is_some() && failing.settings.failure == UpstreamFailure::Close {
         exchange.downstream.reset_at_end();
     }
     let client_broke = exchange.state().request_broke;
@@ -357,12 +409,23 @@ fn unanswered(
         // Whatever the client would have made of it, it was not its peer that spoke HTTP badly, and it can be told so.
         return Ok(text(StatusCode::BAD_GATEWAY, "the upstream's answer is no HTTP"));
     }
-    failed(settings, "the upstream closed the connection before an answer")
+    let reset = failure::reset(error);
+    let failing = Failing { is_grpc: failing.is_grpc && reset.is_none(), ..failing };
+    failing.answer("the upstream closed the connection before an answer", reset)
 }
 
-fn failed(settings: &Settings, why: &str) -> Answer {
-    match settings.failure {
-        UpstreamFailure::Close => Err(Closed),
-        UpstreamFailure::Answer => Ok(text(StatusCode::BAD_GATEWAY, why)),
+impl Failing<'_> {
+    /// By its protocol's own means where it has some, else as the settings say; a stream of HTTP/2 is reset for this reason.
+    fn answer(self, why: &str, reason: Option<h2::Reason>) -> Answer {
+        match self.settings.failure {
+            _ if self.is_grpc => {
+                let mut response = Response::new(Download::Text(None));
+                *response.headers_mut() = unavailable(why);
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+                Ok(response)
+            }
+            UpstreamFailure::Close => Err(Closed { reason: reason.map(Into::into) }),
+            UpstreamFailure::Answer => Ok(text(StatusCode::BAD_GATEWAY, why)),
+        }
     }
 }

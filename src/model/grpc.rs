@@ -7,6 +7,12 @@ use super::{FailedBy, Outcome};
 /// Name of the field, in trailers or in a head without a body, that holds a call's status.
 pub const STATUS: &str = "grpc-status";
 
+/// Name of the field that holds a text for people, beside it.
+pub const MESSAGE: &str = "grpc-message";
+
+/// The peer is not there, for now.
+pub const UNAVAILABLE: u32 = 14;
+
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -47,7 +53,7 @@ pub const fn status(code: u32) -> Status {
         11 => (Outcome::ClientError, "OUT_OF_RANGE"),
         12 => (Outcome::ServerError, "UNIMPLEMENTED"),
         13 => (Outcome::ServerError, "INTERNAL"),
-        14 => (Outcome::ServerError, "UNAVAILABLE"),
+        UNAVAILABLE => (Outcome::ServerError, "UNAVAILABLE"),
         15 => (Outcome::ServerError, "DATA_LOSS"),
         16 => (Outcome::ClientError, "UNAUTHENTICATED"),
         _ => (Outcome::ServerError, "UNKNOWN"),

@@ -175,7 +175,7 @@ impl<'a> Hop<'a> {
     #[track_caller]
     pub(crate) fn under(self, phase: Phase, most: f64) -> Self {
         let took = self.phase(phase);
-        assert!(took < most, "{phase} took {took} ms, over {most}: {self:#?}");
+        assert!(took < most, "{phase} took {took} ms, over {most}: {self:?}");
         self
     }
 

@@ -16,11 +16,17 @@ mod broken;
 #[cfg(test)]
 mod connecting;
 #[cfg(test)]
+mod curl;
+#[cfg(test)]
 mod early;
 #[cfg(test)]
 mod expect;
 #[cfg(test)]
 mod forward;
+#[cfg(test)]
+mod grpc;
+#[cfg(test)]
+mod h2;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
@@ -47,6 +53,9 @@ mod tunnel;
 #[cfg(test)]
 mod upgrade;
 
+#[cfg(test)]
+#[path = "../it/support/part.rs"]
+mod part;
 #[cfg(test)]
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]

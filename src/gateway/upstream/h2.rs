@@ -5,10 +5,12 @@
 
 use super::io::UpstreamIo;
 use crate::gateway::connect::Connected;
+use crate::gateway::failure::{self, Failure};
 use crate::gateway::record::{Exchange, Marks, Used};
 use crate::gateway::upload::Upload;
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionState, Name, Nanos};
+use atomic_waker::AtomicWaker;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::collections::VecDeque;
@@ -16,9 +18,14 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{SetOnce, oneshot};
+
+/// The end of a connection that broke is seen by then.
+const END_SEEN_WITHIN: Duration = Duration::from_millis(50);
 
 /// A connection by HTTP/2. Cheap to clone; when the last clone goes and no stream is left, it closes.
 #[derive(Clone, Debug)]
@@ -35,6 +42,17 @@ struct Facts {
     remote: SocketAddr,
     address: Name,
     slots: Mutex<Slots>,
+    news: Arc<News>,
+    /// How it ended, where its peer said so.
+    ended: SetOnce<Option<Failure>>,
+}
+
+/// Wakes the task that drives a connection when something moves on it, while somebody waits for a stream: the peer may have said that it
+/// allows more, which the bare driver would look at only with the next request.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    wanted: AtomicBool,
+    task: AtomicWaker,
 }
 
 /// Streams under way, and who waits for one.
@@ -53,7 +71,9 @@ struct Slots {
 pub(crate) struct Slot {
     pub(crate) send: http2::SendRequest<Upload>,
     pub(crate) marks: Arc<Marks>,
-    _place: Place,
+    /// Whether the connection was opened for it.
+    pub(crate) state: ConnectionState,
+    place: Place,
 }
 
 /// The connection takes no more streams.
@@ -69,29 +89,35 @@ impl H2 {
     /// Begins to speak HTTP/2 on a connection.
     pub(crate) async fn start(connected: Connected, number: NonZeroU64, anchor: Anchor) -> hyper::Result<Self> {
         let Connected { io, local, remote, .. } = connected;
-        let io = TokioIo::new(UpstreamIo::new(io, Arc::new(Marks::new(anchor))));
+        let news = Arc::new(News::default());
+        let io = TokioIo::new(UpstreamIo::shared(io, Arc::new(Marks::new(anchor)), Arc::clone(&news)));
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).adaptive_window(true);
+        // One stream goes at once, the others when the peer has said how many it allows: hyper would let them wait unseen.
+        builder.timer(TokioTimer::new()).adaptive_window(true).initial_max_send_streams(1);
         let (send, driver) = builder.handshake(io).await?;
-        let slots = Slots { active: 0, most: usize::MAX, waiting: VecDeque::new(), over: false, idle_since: anchor.now() };
-        let facts =
-            Arc::new(Facts { anchor, number, local, remote, address: remote.to_string().into(), slots: Mutex::new(slots) });
+        let slots = Slots { active: 0, most: 1, waiting: VecDeque::new(), over: false, idle_since: anchor.now() };
+        let (address, slots, ended) = (remote.to_string().into(), Mutex::new(slots), SetOnce::new());
+        let facts = Arc::new(Facts { anchor, number, local, remote, address, slots, news, ended });
         let shared = Arc::clone(&facts);
         tokio::spawn(async move {
             let mut driver = pin!(driver);
-            poll_fn(|cx| {
+            let ended = poll_fn(|cx| {
+                shared.news.task.register(cx.waker());
                 let polled = driver.as_mut().poll(cx);
                 if polled.is_pending() {
                     shared.allow(driver.current_max_send_streams());
                     return Poll::Pending;
                 }
-                // Each stream is told how it ended.
-                Poll::Ready(())
+                polled
             })
             .await;
-            shared.end();
+            shared.end(ended.err().as_ref().and_then(failure::h2));
         });
         Ok(Self { send, facts })
+    }
+
+    pub(crate) fn number(&self) -> NonZeroU64 {
+        self.facts.number
     }
 
     /// Whether it takes no more streams.
@@ -136,7 +162,28 @@ impl H2 {
             marks: Arc::clone(&marks),
         };
         exchange.state().current.connection = Some(used);
-        Ok(Slot { send, marks, _place: place })
+        Ok(Slot { send, marks, state, place })
+    }
+}
+
+impl Slot {
+    /// What the peer said when it ended the whole connection, which this stream is not told.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.place.0.ended.get().copied().flatten()
+    }
+
+    /// The same of one that is about to end: whoever drives it has yet to see it.
+    pub(crate) async fn failure_soon(&self) -> Option<Failure> {
+        tokio::time::timeout(END_SEEN_WITHIN, self.place.0.ended.wait()).await.ok().copied().flatten()
+    }
+}
+
+impl News {
+    /// Something moved.
+    pub(super) fn moved(&self) {
+        if self.wanted.load(Ordering::Relaxed) {
+            self.task.wake();
+        }
     }
 }
 
@@ -160,6 +207,8 @@ impl Facts {
         let (grant, granted) = oneshot::channel();
         if !slots.over {
             slots.waiting.push_back(grant);
+            self.news.wanted.store(true, Ordering::Relaxed);
+            self.news.task.wake();
         }
         Err(granted)
     }
@@ -179,7 +228,9 @@ impl Facts {
         }
     }
 
-    fn end(&self) {
+    fn end(&self, failure: Option<Failure>) {
+        // It ends once.
+        let _again = self.ended.set(failure);
         let mut slots = self.slots();
         slots.over = true;
         slots.waiting.clear();
@@ -196,6 +247,7 @@ impl Facts {
                 given.push(next);
             }
         }
+        self.news.wanted.store(!slots.waiting.is_empty(), Ordering::Relaxed);
         drop(slots);
         for next in given {
             // One that has just stopped to wait gives it back with this.

@@ -1,5 +1,6 @@
 //! An upstream's bytes, with the marks of when they moved.
 
+use super::h2::News;
 use crate::gateway::connect::Stream;
 use crate::gateway::pieces::poll_write_pieces;
 use crate::gateway::record::Marks;
@@ -14,11 +15,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) struct UpstreamIo {
     stream: Stream,
     marks: Arc<Marks>,
+    /// Of a connection that several exchanges share.
+    news: Option<Arc<News>>,
 }
 
 impl UpstreamIo {
     pub(crate) const fn new(stream: Stream, marks: Arc<Marks>) -> Self {
-        Self { stream, marks }
+        Self { stream, marks, news: None }
+    }
+
+    /// One that several exchanges share.
+    pub(super) const fn shared(stream: Stream, marks: Arc<Marks>, news: Arc<News>) -> Self {
+        Self { stream, marks, news: Some(news) }
+    }
+
+    fn moved(&self) {
+        if let Some(news) = &self.news {
+            news.moved();
+        }
     }
 
     /// The bytes alone.
@@ -28,7 +42,10 @@ impl UpstreamIo {
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
-            Poll::Ready(Ok(bytes)) if bytes > 0 => self.marks.wrote(bytes),
+            Poll::Ready(Ok(bytes)) if bytes > 0 => {
+                self.marks.wrote(bytes);
+                self.moved();
+            }
             // An answer may still be there to be read: what it says counts more than that no more can be written.
             Poll::Ready(Ok(_) | Err(_)) | Poll::Pending => {}
         }
@@ -39,6 +56,7 @@ impl UpstreamIo {
 impl AsyncRead for UpstreamIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        self.moved();
         match ready!(Pin::new(&mut self.stream).poll_read(cx, buffer)) {
             Ok(()) => match buffer.filled().len() - before {
                 0 => self.marks.broke(0),

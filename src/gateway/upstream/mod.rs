@@ -19,7 +19,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -50,6 +50,8 @@ pub(crate) struct Upstream {
     h2: Mutex<Option<H2>>,
     /// Held while a connection is opened whose version of HTTP the peer has yet to choose: others may be able to share it.
     choosing: tokio::sync::Mutex<()>,
+    /// It has chosen HTTP/1.1.
+    chose_h1: AtomicBool,
 }
 
 /// How a request is to be sent.
@@ -98,13 +100,14 @@ impl Pool {
             idle: Mutex::default(),
             h2: Mutex::default(),
             choosing: tokio::sync::Mutex::default(),
+            chose_h1: AtomicBool::new(false),
         });
         upstreams.insert(origin.clone(), Arc::clone(&upstream));
         upstream
     }
 
-    /// A connection or a stream for an exchange. What it waits for and which steps it takes stands in the exchange while it does. The
-    /// second time, after one that was reused turned out to be stale, a connection of its own is opened.
+    /// A connection or a stream for an exchange. What it waits for and which steps it takes stands in the exchange while it does. Not
+    /// again the one that has `failed` it before, nor another one that was idle.
     ///
     /// # Errors
     /// No connection can be opened.
@@ -117,13 +120,13 @@ impl Pool {
         protocols: Protocols,
         opening: Opening<'_>,
         exchange: &Exchange,
-        is_second: bool,
+        failed: Option<NonZeroU64>,
     ) -> Result<Carrier, Box<ConnectError>> {
         if protocols != Protocols::H1 {
             // Apart, as all that is rare: what a future may hold is moved about with it.
-            return Box::pin(self.take_any(upstream, protocols, opening, exchange, is_second)).await;
+            return Box::pin(self.take_any(upstream, protocols, opening, exchange, failed)).await;
         }
-        self.take_h1(upstream, opening, exchange, is_second).await
+        self.take_h1(upstream, opening, exchange, failed).await
     }
 
     /// A connection or a stream, whichever the peer chooses.
@@ -133,28 +136,34 @@ impl Pool {
         protocols: Protocols,
         opening: Opening<'_>,
         exchange: &Exchange,
-        is_second: bool,
+        failed: Option<NonZeroU64>,
     ) -> Result<Carrier, Box<ConnectError>> {
-        if let Some(slot) = self.stream(upstream, exchange, is_second).await {
+        let is_h1 = || protocols == Protocols::H1OrH2 && upstream.chose_h1.load(Ordering::Relaxed);
+        if is_h1() {
+            return self.take_h1(upstream, opening, exchange, failed).await;
+        }
+        if let Some(slot) = self.stream(upstream, exchange, failed).await {
             return Ok(Carrier::H2(slot));
         }
-        let _choosing = match upstream.choosing.try_lock() {
+        let choosing = match upstream.choosing.try_lock() {
             Ok(alone) => alone,
             Err(_) => {
                 exchange.state().current.waited = true;
                 upstream.choosing.lock().await
             }
         };
-        if let Some(slot) = self.stream(upstream, exchange, is_second).await {
+        if let Some(slot) = self.stream(upstream, exchange, failed).await {
             return Ok(Carrier::H2(slot));
         }
-        if protocols == Protocols::H1OrH2 && upstream.has_idle() {
-            // It has chosen HTTP/1.1 before.
-            return self.take_h1(upstream, opening, exchange, is_second).await;
+        if is_h1() {
+            drop(choosing);
+            return self.take_h1(upstream, opening, exchange, failed).await;
         }
         let connected = self.open(upstream, protocols, opening, exchange).await?;
         match connected.protocol {
             Protocol::H1 => {
+                upstream.chose_h1.store(true, Ordering::Relaxed);
+                drop(choosing);
                 let room = self.room(upstream, exchange).await;
                 self.lease(upstream, connected, room, opening, exchange).await.map(Carrier::H1)
             }
@@ -170,11 +179,11 @@ impl Pool {
     }
 
     /// A stream on the connection that is there.
-    async fn stream(&self, upstream: &Upstream, exchange: &Exchange, is_second: bool) -> Option<Slot> {
+    async fn stream(&self, upstream: &Upstream, exchange: &Exchange, failed: Option<NonZeroU64>) -> Option<Slot> {
         let h2 = {
             let mut known = upstream.h2();
             // One that failed an exchange is left to those that are still on it.
-            known.take_if(|h2| h2.is_over() || is_second);
+            known.take_if(|h2| h2.is_over() || Some(h2.number()) == failed);
             known.clone()?
         };
         h2.slot(exchange, ConnectionState::Reused).await.ok()
@@ -185,11 +194,13 @@ impl Pool {
         upstream: &Arc<Upstream>,
         opening: Opening<'_>,
         exchange: &Exchange,
-        is_second: bool,
+        failed: Option<NonZeroU64>,
     ) -> Result<Carrier, Box<ConnectError>> {
         let room = self.room(upstream, exchange).await;
         let now = self.anchor.now();
-        if !is_second && let Some(h1) = upstream.usable(now) {
+        if failed.is_none()
+            && let Some(h1) = upstream.usable(now)
+        {
             let idle = now.saturating_sub(h1.idle_since);
             let lease = self.leased(upstream, h1, ConnectionState::Reused, room);
             lease.tell(exchange, now, Some(idle));
@@ -261,17 +272,7 @@ impl Pool {
         let now = self.anchor.now();
         let all: Vec<Arc<Upstream>> = self.upstreams().values().cloned().collect();
         for upstream in &all {
-            let idle = std::mem::take(&mut *upstream.idle());
-            let kept = idle.into_iter().filter_map(|mut h1| {
-                let fresh = now.saturating_sub(h1.idle_since) < longest;
-                (fresh && h1.is_usable()).then_some(h1)
-            });
-            let mut kept: Vec<Box<H1>> = kept.collect();
-            let mut since = upstream.idle();
-            // What came back meanwhile was used later.
-            kept.append(&mut since);
-            *since = kept;
-            drop(since);
+            upstream.idle().retain_mut(|h1| now.saturating_sub(h1.idle_since) < longest && h1.is_usable());
             upstream.h2().take_if(|h2| h2.is_over() || h2.idle_for(now).is_some_and(|idle| idle >= longest));
         }
         drop(all);
@@ -308,10 +309,6 @@ impl Upstream {
                 return Some(h1);
             }
         }
-    }
-
-    fn has_idle(&self) -> bool {
-        !self.idle().is_empty()
     }
 
     #[expect(clippy::vec_box, reason = "as they are kept")]

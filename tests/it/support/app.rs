@@ -116,9 +116,7 @@ impl App {
 
     /// Runs it as it is.
     pub(crate) fn alone(&self) -> Finished {
-        let mut command = Command::new(&self.python);
-        command.args(&self.arguments);
-        self.run(command)
+        self.run(self.command())
     }
 
     /// Runs it under `hopwatch run` with these options; the report must be there and its sums must be exact.
@@ -128,6 +126,7 @@ impl App {
         let json = folder.path().join("report.json");
         let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));
         command.arg("run").arg("--json").arg(&json).args(options).arg("--").arg(&self.python).args(&self.arguments);
+        self.prepare(&mut command);
         let finished = self.run(command);
         let text = std::fs::read_to_string(&json).unwrap_or_else(|error| {
             panic!("no report ({error}); exit code {}\n{}\n{}", finished.code, finished.stdout, finished.stderr)
@@ -137,12 +136,23 @@ impl App {
         Watched { finished, report }
     }
 
-    fn run(&self, mut command: Command) -> Finished {
+    /// A command that runs it as it is.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        command.args(&self.arguments);
+        self.prepare(&mut command);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
         for name in CLEARED {
             command.env_remove(name);
         }
         // Bytes of compiled modules are no part of what is compared or timed.
         command.env("PYTHONDONTWRITEBYTECODE", "1").envs(self.environment.iter().cloned());
+    }
+
+    fn run(&self, mut command: Command) -> Finished {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap();
         let group = -libc::pid_t::try_from(child.id()).unwrap();

@@ -1,0 +1,8 @@
+//! HTTP/2 on either side.
+
+mod client;
+mod downstream;
+mod endings;
+mod server;
+mod slots;
+mod upstream;
