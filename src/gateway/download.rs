@@ -3,7 +3,7 @@
 use super::record::{Exchange, Recorder, Ticket};
 use super::upstream::{Lease, Slot, poll_driven};
 use crate::hops::{How, Judged};
-use crate::model::{Nanos, grpc};
+use crate::model::{FailedBy, Nanos, Outcome, grpc};
 use crate::wire::http1::{ResponseBody, ResponseContent};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -23,7 +23,7 @@ pub(crate) enum Download {
     Relay(Relay),
 }
 
-/// An exchange that is being recorded. Dropped before it is told how it ended, its client has left.
+/// An exchange that is being recorded. Dropped before it is told how it ended, its client has left, or all is cut off.
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) exchange: Arc<Exchange>,
@@ -79,9 +79,12 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        if self.ticket.is_some() {
-            let at = self.exchange.downstream.has_left().map_or_else(|| self.now(), |(at, _)| at);
-            self.end(How::CallerLeft, at);
+        if self.ticket.is_none() {
+            return;
+        }
+        match self.exchange.downstream.has_left() {
+            None if self.recorder.is_closing() => self.judged(Judged::plain(Outcome::Cancelled, Some(FailedBy::Own)), self.now()),
+            left => self.end(How::CallerLeft, left.map_or_else(|| self.now(), |(at, _)| at)),
         }
     }
 }

@@ -260,6 +260,12 @@ impl Gateway {
         self.shared.recorder.finish()
     }
 
+    /// Stops. What is under way is cut off by hopwatch itself, and whoever looks next is told all that ended.
+    pub fn close(mut self) {
+        self.shared.recorder.close();
+        self.stop();
+    }
+
     fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

@@ -10,7 +10,7 @@ use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos,
 use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most ended exchanges that wait to be made hops of.
@@ -28,6 +28,8 @@ pub(crate) struct Recorder {
     flow: Mutex<Flow>,
     /// Locked before `flow`, where both are.
     assembly: Mutex<Assembly>,
+    /// Whatever ends from here on was cut off.
+    closing: AtomicBool,
 }
 
 /// What goes on, and what ended since it was last looked at.
@@ -89,7 +91,18 @@ impl Recorder {
                 keep,
                 missed: 0,
             }),
+            closing: AtomicBool::new(false),
         }
+    }
+
+    /// What is under way is about to be cut off, and nothing follows it: the next look tells all that ended.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what ends now is cut off.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// The clock that all instants are of.
@@ -161,8 +174,9 @@ impl Recorder {
     pub(crate) fn look(&self) -> Live {
         let mut assembly = self.assembly();
         let now = self.anchor.now();
-        assembly.take(&self.flow, now, false);
-        let ended = assembly.hops.settled(&|hop: &Hop, awaited| awaited && hop.may_change(now, true));
+        let is_last = self.is_closing();
+        assembly.take(&self.flow, now, is_last);
+        let ended = assembly.hops.settled(&|hop: &Hop, awaited| !is_last && awaited && hop.may_change(now, true));
         let open = self.open_in(&assembly, now);
         let losses = self.losses_of(&assembly);
         Live { ended: ended.into_iter().map(|hop| hop.span).collect(), open, losses, now }

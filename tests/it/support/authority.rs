@@ -35,7 +35,10 @@ impl Authority {
         let certificate = server.signed_by(&key, &issuer).unwrap();
 
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
+        let write = |name: &str, pem: &str| std::fs::write(folder.path().join(name), pem).unwrap();
+        write("ca.pem", &issuer.pem());
+        write("server.pem", &certificate.pem());
+        write("server.key", &key.serialize_pem());
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -48,6 +51,11 @@ impl Authority {
     /// Where the authority's certificate lies, for `SSL_CERT_FILE` and its like.
     pub(crate) fn file(&self) -> PathBuf {
         Path::join(self.folder.path(), "ca.pem")
+    }
+
+    /// Where the server's certificate and its key lie, for a server of another process.
+    pub(crate) fn server(&self) -> (PathBuf, PathBuf) {
+        (self.folder.path().join("server.pem"), self.folder.path().join("server.key"))
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
