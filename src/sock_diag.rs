@@ -17,6 +17,8 @@ const REQUEST: usize = 56;
 const MESSAGE: usize = 72;
 /// `TCP_CLOSE_WAIT`: the peer's end counts as a byte of the queue.
 const CLOSE_WAIT: u8 = 8;
+/// `TCP_LISTEN`: asked for a connection that is gone, the kernel tells of the listener that it came to.
+const LISTEN: u8 = 10;
 /// Where `tcpi_last_data_recv` is in `struct tcp_info`.
 const LAST_DATA: usize = 52;
 
@@ -29,6 +31,8 @@ pub(crate) struct Queue {
     pub(crate) age: Nanos,
     /// Its inode, by which its process has it open; 0 = no process has.
     pub(crate) inode: u32,
+    /// The peer has ended its side.
+    pub(crate) ended: bool,
 }
 
 /// A way to ask.
@@ -97,15 +101,19 @@ fn read(bytes: &[u8]) -> Option<Queue> {
         return None;
     }
     let end = (word(0)? as usize).min(bytes.len());
-    let ended = u32::from(*bytes.get(HEAD + 1)? == CLOSE_WAIT);
-    let waiting = word(HEAD + 56)?.saturating_sub(ended);
+    let state = *bytes.get(HEAD + 1)?;
+    if state == LISTEN {
+        return None;
+    }
+    let ended = state == CLOSE_WAIT;
+    let waiting = word(HEAD + 56)?.saturating_sub(ended.into());
     let inode = word(HEAD + 68)?;
     let mut at = HEAD + MESSAGE;
     while at + 4 <= end {
         let (length, kind) = (usize::from(half(at)?), half(at + 2)?);
         if kind == INFO.1 && length >= 4 + LAST_DATA + 4 {
             let age = Nanos::from(word(at + 4 + LAST_DATA)?) * 1_000_000;
-            return Some(Queue { bytes: waiting, age, inode });
+            return Some(Queue { bytes: waiting, age, inode, ended });
         }
         at += length.max(4).next_multiple_of(4);
     }
@@ -141,9 +149,12 @@ mod tests {
             client.read_exact(&mut [0; 5]).unwrap();
             drop(server);
             // The peer's end is no byte.
-            assert_eq!(queues.of(own, peer).unwrap().bytes, 0);
-            drop((client, listener));
+            let queue = queues.of(own, peer).unwrap();
+            assert!(queue.bytes == 0 && queue.ended, "{queue:?}");
+            drop(client);
             assert_eq!(queues.of(own, SocketAddr::new(peer.ip(), 1)), None);
+            assert_eq!(queues.of(peer, own), None, "not the listener");
+            drop(listener);
         }
     }
 

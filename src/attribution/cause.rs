@@ -113,6 +113,7 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
             Some(text) => Evidence::text(name, text),
             None => Evidence::number(name, f64::from(errno)),
         }),
+        "error" => call.and_then(|call| call.error_type.as_deref()).map(|error| Evidence::text(name, error)),
         "gave_up_after" => call.and_then(|call| call.gave_up_after).map(|after| Evidence::time(name, after)),
         "gate_wait" => phase(Phase::Gate),
         "handshake" => phase(Phase::Tls),
@@ -120,6 +121,7 @@ fn number(case: &Case<'_>, name: &'static str) -> Option<Evidence> {
         "in_flight" => case.in_flight().filter(|&calls| calls > 0).map(|calls| Evidence::number(name, calls as f64)),
         "phases" => case.row.and_then(Row::phases).map(|text| Evidence::text(name, text)),
         "pool_wait" => phase(Phase::Pool),
+        "proxy" => phase(Phase::Proxy),
         "imports" => imports(&case.account.run.imports).filter(|_| is_startup).map(|text| Evidence::text(name, text)),
         "tls_contexts" => {
             let built = &case.account.run.contexts;

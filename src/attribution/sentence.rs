@@ -41,6 +41,11 @@ fn failure(who: &str, call: &Call, phase: Phase, case: &Case<'_>, verdict: &Verd
     };
     let left = call.failed_by == Some(FailedBy::Caller);
     match (verdict.cause, call.outcome) {
+        (Some(Cause::Proxy), _) if left => format!("The proxy{address} did not lead to {who}: the client gave up after {after}."),
+        (Some(Cause::Proxy), _) => {
+            let error = call.error_type.as_deref().map_or(String::new(), |error| format!(" ({error})"));
+            format!("The proxy{address} did not lead to {who}{error}.")
+        }
         (Some(Cause::Unreachable), _) => format!("{who} could not be reached{address}{errno}{tries}."),
         (Some(Cause::ConnectTimeout), _) => {
             format!("{who} never answered the connection{address}: the client gave up after {after}.")

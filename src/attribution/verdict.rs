@@ -217,6 +217,8 @@ pub(super) fn failed_in(span: &Span) -> Phase {
             .map(|(_, phase)| phase)
     };
     match (call.outcome, call.failed_by) {
+        // Its connect is behind it.
+        (Some(Outcome::Connect | Outcome::Tls), _) if last() == Some(Phase::Proxy) => Phase::Proxy,
         (Some(Outcome::Connect), _) => Phase::Connect,
         (Some(Outcome::Dns), _) => Phase::Dns,
         (Some(Outcome::Tls), _) => Phase::Tls,

@@ -1,6 +1,6 @@
 //! An answer's body on its way down.
 
-use super::record::{Exchange, Recorder, Ticket};
+use super::record::{Exchange, Marks, Recorder, Ticket};
 use super::upstream::{Lease, Slot, poll_driven};
 use crate::hops::{How, Judged};
 use crate::model::{FailedBy, Nanos, Outcome, grpc};
@@ -15,12 +15,11 @@ use std::task::{Context, Poll, ready};
 
 /// What a client gets as a body.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are relayed, and are spared an allocation")]
 pub(crate) enum Download {
     /// A text of the gateway's own.
     Text(Option<Bytes>),
     /// What the upstream sends.
-    Relay(Relay),
+    Relay(Box<Relay>),
 }
 
 /// An exchange that is being recorded. Dropped before it is told how it ended, its client has left, or all is cut off.
@@ -40,13 +39,27 @@ pub(crate) struct Relay {
     recorded: Recorded,
     /// It has trailers that say how a call of gRPC ended.
     is_grpc: bool,
+    /// It broke: told to the client when it has all that came before.
+    broken: Option<hyper::Error>,
+    /// When the last piece was given to a client that has others on the same connection: until it wants more, it does not read.
+    given: Option<Nanos>,
 }
 
 /// What carries an answer.
 #[derive(Debug)]
 pub(crate) enum Carried {
-    H1(Box<Lease>),
+    H1(Lease),
     H2(Slot),
+}
+
+impl Carried {
+    /// What moved for the exchange that it carries.
+    pub(crate) fn marks(&self) -> &Marks {
+        match self {
+            Self::H1(lease) => &lease.h1.marks,
+            Self::H2(slot) => &slot.marks,
+        }
+    }
 }
 
 impl Recorded {
@@ -79,12 +92,18 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
+<<<<<<< HEAD
         if self.ticket.is_none() {
             return;
         }
         match self.exchange.downstream.has_left() {
             None if self.recorder.is_closing() => self.judged(Judged::plain(Outcome::Cancelled, Some(FailedBy::Own)), self.now()),
             left => self.end(How::CallerLeft, left.map_or_else(|| self.now(), |(at, _)| at)),
+=======
+        if self.ticket.is_some() && !self.recorder.is_stopped() {
+            let at = self.exchange.downstream.has_left().map_or_else(|| self.now(), |(at, _)| at);
+            self.end(How::CallerLeft, at);
+>>>>>>> main
         }
     }
 }
@@ -92,7 +111,8 @@ impl Drop for Recorded {
 impl Relay {
     /// Passes this body on.
     pub(crate) fn new(body: Incoming, carrier: Carried, content: ResponseContent, recorded: Recorded, is_grpc: bool) -> Self {
-        let mut relay = Self { body, carrier: Some(carrier), content: Some(content), recorded, is_grpc };
+        let mut relay =
+            Self { body, carrier: Some(carrier), content: Some(content), recorded, is_grpc, broken: None, given: None };
         if relay.body.is_end_stream() {
             relay.complete();
         }
@@ -103,7 +123,7 @@ impl Relay {
         let Some(content) = &mut self.content else { return };
         content.new_call();
         if content.data(data) > 0 {
-            let at = self.recorded.now();
+            let at = self.carrier.as_ref().and_then(|carrier| carrier.marks().last_read()).unwrap_or_else(|| self.recorded.now());
             self.recorded.exchange.state().content(at);
         }
     }
@@ -119,7 +139,7 @@ impl Relay {
         };
         self.recorded.end(How::Complete, at);
         if let Some(Carried::H1(lease)) = self.carrier.take() {
-            lease.give_back();
+            lease.give_back(at);
         }
     }
 
@@ -189,23 +209,39 @@ impl Body for Download {
 
 impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        if self.broken.is_some() {
+            ready!(self.recorded.exchange.downstream.poll_written(cx));
+            return Poll::Ready(self.broken.take().map(Err));
+        }
+        if let Some(given) = self.given.take() {
+            let now = self.recorded.now();
+            self.recorded.exchange.state().not_read(given, now);
+        }
         let frame = ready!(self.poll_body(cx));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
-                    self.state_of_content(data);
+                    self.given = self.recorded.exchange.downstream.is_shared().then(|| self.recorded.now());
                     if let Some(Carried::H2(slot)) = &self.carrier {
                         slot.marks.read(data.len());
                     }
+                    self.state_of_content(data);
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.trailers(trailers);
                 }
-                if self.body.is_end_stream() {
+                // Nothing follows trailers, and nobody asks for more.
+                if frame.is_trailers() || self.body.is_end_stream() {
                     self.complete();
                 }
             }
             Some(Err(error)) => self.broke(error),
             None => self.complete(),
+        }
+        if let Some(Err(error)) = frame {
+            // An error ends the client's connection at once, with all that has not been written yet: it is written first.
+            self.broken = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(frame)
     }

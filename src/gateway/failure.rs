@@ -2,7 +2,7 @@
 
 use super::record::Exchange;
 use crate::hops::{How, Judged, peer_failed};
-use crate::model::{Nanos, Outcome, error_type};
+use crate::model::{FailedBy, Nanos, Outcome, error_type};
 use std::error::Error;
 
 /// How an exchange ended whose answer broke with this error.
@@ -15,6 +15,9 @@ pub(crate) fn how(error: &hyper::Error) -> How {
 
 /// What became of an exchange that has no answer, and a short code of it.
 pub(crate) fn unanswered(error: &hyper::Error, exchange: &Exchange, at: Nanos) -> (Judged, Option<&'static str>) {
+    if exchange.state().request_broke {
+        return broke_off(exchange, at);
+    }
     if let Some(stream) = h2(error) {
         return stream;
     }
@@ -25,6 +28,19 @@ pub(crate) fn unanswered(error: &hyper::Error, exchange: &Exchange, at: Nanos) -
     let broken = state.current.moved().broken.map(|(_, errno)| errno);
     let how = How::PeerClosed(broken.or_else(|| errno(error)).unwrap_or(0));
     (state.judge(how, at, exchange.read_timeout()), None)
+}
+
+/// The client's body did not come to its end: it left, or what it sent is no HTTP.
+fn broke_off(exchange: &Exchange, at: Nanos) -> (Judged, Option<&'static str>) {
+    match exchange.downstream.has_left() {
+        None if !exchange.downstream.is_shared() => {
+            (Judged::plain(Outcome::Error, Some(FailedBy::Caller)), Some(error_type::INVALID_REQUEST))
+        }
+        left => {
+            let at = left.map_or(at, |(at, _)| at);
+            (exchange.state().judge(How::CallerLeft, at, exchange.read_timeout()), None)
+        }
+    }
 }
 
 /// How a stream of HTTP/2 ended: `RST_STREAM` is its own, `GOAWAY` that of its connection.

@@ -1,16 +1,19 @@
 //! Which header fields pass.
 
 use crate::wire::headers::{RequestFields, ResponseFields};
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Fields that are of one connection alone (RFC 9110, 7.6.1), beside those that `connection` names.
-const OF_THE_CONNECTION: [HeaderName; 6] = [
+const OF_THE_CONNECTION: [HeaderName; 7] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::TE,
+    // The client's credentials for a proxy were for this one; the upstream's questions for such are not its business.
+    header::PROXY_AUTHORIZATION,
 ];
 
 /// Common fields that say nothing that is recorded here.
@@ -25,52 +28,83 @@ const WITHOUT_FACTS: [HeaderName; 8] = [
     header::SET_COOKIE,
 ];
 
+/// Why a request must not go on: it would not mean the same to everyone (RFC 9112, 3.2 and 6.1).
+pub(crate) fn ambiguous(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    if headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Some((StatusCode::BAD_REQUEST, "the request names two hosts"));
+    }
+    // The coding is the connection's own, so that no other than chunks can be undone for the upstream.
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let plain =
+        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none();
+    (!plain).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
+}
+
 /// Takes out of a request what is for the gateway alone. An upgrade that is asked for stays.
 pub(crate) fn for_upstream(headers: &mut HeaderMap, upgrades: bool) {
-    // The client's credentials for a proxy were for this one.
-    headers.remove(header::PROXY_AUTHORIZATION);
-    let takes_trailers = names(headers, header::TE, "trailers");
-    let upgrade = headers.get(header::UPGRADE).filter(|_| upgrades).cloned();
-    strip(headers);
+    let found = Found::among(headers);
+    let takes_trailers = found.has(&header::TE) && names(headers, header::TE, "trailers");
+    found.strip(headers, upgrades);
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::UPGRADE, upgrade);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
 }
 
 /// Takes out of an answer what is for the gateway alone. An upgrade that was agreed to stays.
 pub(crate) fn for_downstream(headers: &mut HeaderMap, upgrades: bool) {
-    let upgrade = headers.get(header::UPGRADE).filter(|_| upgrades).cloned();
-    strip(headers);
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::UPGRADE, upgrade);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    Found::among(headers).strip(headers, upgrades);
+}
+
+/// Which fields of one connection alone there are: most messages have none, or `connection` alone.
+#[derive(Clone, Copy, Debug)]
+struct Found(u8);
+
+impl Found {
+    fn among(headers: &HeaderMap) -> Self {
+        let place = |name: &HeaderName| OF_THE_CONNECTION.iter().position(|known| known == name);
+        Self(headers.keys().filter_map(place).fold(0, |found, place| found | 1 << place))
     }
+
+    fn has(self, name: &HeaderName) -> bool {
+        OF_THE_CONNECTION.iter().enumerate().any(|(place, known)| known == name && self.0 & 1 << place != 0)
+    }
+
+    fn strip(self, headers: &mut HeaderMap, upgrades: bool) {
+        let upgrade = headers.get(header::UPGRADE).filter(|_| upgrades).cloned();
+        if self.has(&header::CONNECTION) {
+            strip_named(headers);
+        }
+        for (place, name) in OF_THE_CONNECTION.iter().enumerate() {
+            if self.0 & 1 << place != 0 {
+                headers.remove(name);
+            }
+        }
+        if let Some(upgrade) = upgrade {
+            headers.insert(header::UPGRADE, upgrade);
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+    }
+}
+
+/// Takes out the fields that `connection` names.
+fn strip_named(headers: &mut HeaderMap) {
+    // Nearly all say one of these alone, which are no fields, or have been named before.
+    let is_plain = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    if headers.get_all(header::CONNECTION).iter().all(is_plain) {
+        return;
+    }
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<HeaderName> = values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect();
+    named.iter().for_each(|name| _ = headers.remove(name));
 }
 
 /// Whether a connection is to speak another protocol. HTTP/2 without TLS is not begun that way (RFC 9113, 3.1, withdrew it).
 pub(crate) fn upgrades(headers: &HeaderMap) -> bool {
     let wants = headers.contains_key(header::UPGRADE) && names(headers, header::CONNECTION, "upgrade");
     wants && !names(headers, header::UPGRADE, "h2c")
-}
-
-fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        named.iter().for_each(|name| _ = headers.remove(name));
-    }
-    for name in &OF_THE_CONNECTION {
-        headers.remove(name);
-    }
 }
 
 /// Whether a list names a word.

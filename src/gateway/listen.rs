@@ -21,8 +21,9 @@ use tokio_rustls::server::TlsStream;
 
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How often a client is looked at that has sent a part of it.
+/// How soon a client is looked at again that has sent a part of it; each time twice as late, up to the longest.
 const PEEK_AGAIN: Duration = Duration::from_millis(2);
+const PEEK_LONGEST: Duration = Duration::from_millis(250);
 /// How long to wait when no more connections can be accepted: descriptors come back.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
@@ -105,7 +106,7 @@ impl Client {
                     Some((io.get_ref().1.alpn_protocol() == Some(ALPN_H2), Io::Tls(Box::new(io))))
                 }
                 None => {
-                    let is_h2 = begins_h2(&stream).await;
+                    let is_h2 = begins_h2(&stream, &self.downstream).await;
                     Some((is_h2, Io::Plain(DownstreamIo::new(stream, Arc::clone(&self.downstream)))))
                 }
             }
@@ -136,6 +137,7 @@ impl Client {
     }
 
     async fn serve_h2(self, io: impl Read + Write + Unpin) {
+        self.downstream.share();
         let limits = self.shared.settings().limits;
         let (shared, downstream) = (Arc::clone(&self.shared), Arc::clone(&self.downstream));
         let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), request));
@@ -165,14 +167,17 @@ impl Client {
 }
 
 /// Whether a client's first bytes are those of HTTP/2.
-async fn begins_h2(stream: &TcpStream) -> bool {
+async fn begins_h2(stream: &TcpStream, downstream: &Downstream) -> bool {
     let mut first = [0; PREFACE.len()];
+    let mut again = PEEK_AGAIN;
     loop {
         let Ok(count) = stream.peek(&mut first).await else { return false };
         let begins = PREFACE.starts_with(&first[..count]);
         if count == 0 || !begins || count == PREFACE.len() {
             return begins && count > 0;
         }
-        tokio::time::sleep(PEEK_AGAIN).await;
+        downstream.heard();
+        tokio::time::sleep(again).await;
+        again = (again * 2).min(PEEK_LONGEST);
     }
 }

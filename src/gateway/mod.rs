@@ -13,9 +13,11 @@ mod failure;
 mod headers;
 mod listen;
 mod options;
+mod pieces;
 mod record;
 mod route;
 mod serve;
+mod told;
 mod upload;
 mod upstream;
 
@@ -110,6 +112,11 @@ impl Shared {
         route::is_own(&self.own.read().unwrap_or_else(PoisonError::into_inner), host, port)
     }
 
+    /// Whether an address is the gateway itself.
+    fn is_own_address(&self, address: SocketAddr) -> bool {
+        route::is_own_address(&self.own.read().unwrap_or_else(PoisonError::into_inner), address)
+    }
+
     fn number(&self) -> NonZeroU64 {
         NonZeroU64::new(self.numbers.fetch_add(1, Ordering::Relaxed).wrapping_add(1)).unwrap_or(NonZeroU64::MIN)
     }
@@ -130,7 +137,10 @@ impl Shared {
                 downstream::Stage::Busy => continue,
             };
             if now.saturating_sub(since) >= nanos(longest) {
-                client.orders.give(Order::Leave);
+                // One that shares its connection is told first, and has until the next round.
+                if !client.is_shared() || client.orders.give(Order::Finish) {
+                    client.orders.give(Order::Leave);
+                }
             }
         }
         self.pool.sweep(nanos(limits.upstream_idle_timeout));
@@ -267,6 +277,7 @@ impl Gateway {
     }
 
     fn stop(&mut self) {
+        self.shared.recorder.stop();
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has stopped too.

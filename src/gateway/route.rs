@@ -2,13 +2,15 @@
 
 use super::connect::{Origin, Scheme};
 use super::options::Settings;
+use super::told::{Memo, Told};
 use crate::model::naming::Named;
 use crate::model::{Kind, Name, Naming};
 use crate::wire::peer::{self, Shown};
+use crate::wire::provider;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 /// A reverse-proxy route: what comes in under its prefix goes to its upstream.
@@ -54,6 +56,7 @@ pub(crate) struct Destination {
     dependency: Option<(Name, Option<Kind>)>,
     /// HTTP/2 by prior knowledge.
     pub(crate) http2: bool,
+    memo: Memo,
 }
 
 /// What becomes of a request.
@@ -113,7 +116,8 @@ impl Routes {
         let ready = |route: Route| {
             let origin = route.upstream.origin.clone();
             let host = HeaderValue::from_str(&host_of(&origin)).unwrap_or(HeaderValue::from_static(""));
-            let destination = Arc::new(Destination { origin, dependency: route.dependency.clone(), http2: route.http2 });
+            let dependency = route.dependency.clone();
+            let destination = Arc::new(Destination { dependency, http2: route.http2, ..Destination::of(origin) });
             Ready { route, destination, host }
         };
         let mut routes: Vec<Ready> = routes.into_iter().map(ready).collect();
@@ -136,12 +140,27 @@ impl Routes {
 
 impl Destination {
     /// A destination that no route names.
-    pub(crate) const fn of(origin: Origin) -> Self {
-        Self { origin, dependency: None, http2: false }
+    pub(crate) fn of(origin: Origin) -> Self {
+        Self { origin, dependency: None, http2: false, memo: Memo::default() }
+    }
+
+    /// Whether no route says anything of it: it is any other of its origin.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.dependency.is_none() && !self.http2
+    }
+
+    /// How a request to it is told.
+    pub(crate) fn told(&self, naming: &Arc<Naming>, method: &Method, path: &str) -> Told {
+        self.memo.told(naming, method, path, || Told {
+            named: self.name(naming, path),
+            operation: provider::operation(method.as_str(), path).into(),
+            method: method.as_str().into(),
+            path: path.into(),
+        })
     }
 
     /// What it is called when this path is asked for.
-    pub(crate) fn name(&self, naming: &Naming, path: &str) -> Named {
+    fn name(&self, naming: &Naming, path: &str) -> Named {
         let origin = &self.origin;
         let shown = Shown {
             host: Some(&origin.host),
@@ -165,7 +184,7 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
         return tunnel(settings, uri, own);
     }
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return routed(settings, uri);
+        return routed(settings, uri, own);
     };
     // Over HTTP/2 every target has its authority; a proxy's client names another place than the one it is connected to.
     let origin = match scheme {
@@ -177,7 +196,7 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
         return Found::Refused(StatusCode::BAD_REQUEST, "the target is no http or https URL");
     };
     if own(&origin.host, origin.port) {
-        return routed(settings, uri);
+        return routed(settings, uri, own);
     }
     if !settings.forward {
         return Found::Refused(StatusCode::FORBIDDEN, "this gateway is no forward proxy (`gateway.forward`)");
@@ -203,8 +222,11 @@ fn tunnel(settings: &Settings, uri: &Uri, own: impl Fn(&str, u16) -> bool) -> Fo
     Found::Tunnel(origin)
 }
 
-fn routed(settings: &Settings, uri: &Uri) -> Found {
+fn routed(settings: &Settings, uri: &Uri, own: impl Fn(&str, u16) -> bool) -> Found {
     match settings.routes.find(uri.path()) {
+        Some(Ready { destination, .. }) if own(&destination.origin.host, destination.origin.port) => {
+            Found::Refused(StatusCode::LOOP_DETECTED, "the route leads back to this very gateway")
+        }
         Some(Ready { route, destination, host }) => {
             let skipped = route.prefix.trim_end_matches('/').len();
             Found::Upstream {
@@ -224,7 +246,9 @@ fn target_of(uri: &Uri, skipped: usize, base: &str) -> PathAndQuery {
         return whole.cloned().unwrap_or(PathAndQuery::from_static("/"));
     }
     let rest = whole.and_then(|whole| whole.as_str().get(skipped..)).unwrap_or_default();
-    let slash = if rest.starts_with('/') || (rest.is_empty() && !base.is_empty()) { "" } else { "/" };
+    // The base itself is a path where nothing follows it but a query.
+    let is_base = !base.is_empty() && (rest.is_empty() || rest.starts_with('?'));
+    let slash = if rest.starts_with('/') || is_base { "" } else { "/" };
     // Two valid parts make a valid whole.
     PathAndQuery::try_from(format!("{base}{slash}{rest}")).unwrap_or(PathAndQuery::from_static("/"))
 }
@@ -257,10 +281,21 @@ fn host_of(origin: &Origin) -> String {
 
 /// Whether a host and port are one of these addresses, or a name of this machine with their port.
 pub(crate) fn is_own(own: &[SocketAddr], host: &str, port: u16) -> bool {
-    own.iter().any(|address| {
-        let is_here = |ip: std::net::IpAddr| ip == address.ip() || (address.ip().is_unspecified() && ip.is_loopback());
-        address.port() == port && (host == "localhost" || host.parse().is_ok_and(is_here))
-    })
+    own.iter()
+        .any(|address| address.port() == port && (host == "localhost" || host.parse().is_ok_and(|ip| reaches(ip, address.ip()))))
+}
+
+/// Whether who connects to this address gets to one of these listeners.
+pub(crate) fn is_own_address(own: &[SocketAddr], address: SocketAddr) -> bool {
+    own.iter().any(|listener| listener.port() == address.port() && reaches(address.ip(), listener.ip()))
+}
+
+/// Whether who connects to an address gets to a listener at another one.
+fn reaches(to: IpAddr, listener: IpAddr) -> bool {
+    let (to, listener) = (to.to_canonical(), listener.to_canonical());
+    // What can be bound is this machine's. The unspecified address is loopback to those who connect to it.
+    let is_here = || to.is_loopback() || to.is_unspecified() || UdpSocket::bind((to, 0)).is_ok();
+    to == listener || (to.is_unspecified() && listener.is_loopback()) || (listener.is_unspecified() && is_here())
 }
 
 #[cfg(test)]

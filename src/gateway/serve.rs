@@ -18,6 +18,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header, req
 use hyper::body::Incoming;
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The client's connection is closed without an answer.
@@ -48,6 +49,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, downstream: Arc<Downstream>, requ
     if !settings.admits(downstream.peer.ip()) {
         let why = "programs of other machines are not served here; `gateway.allow` names networks that are";
         return Ok(refuse(&downstream, StatusCode::FORBIDDEN, why));
+    }
+    if let Some((status, why)) = headers::ambiguous(request.headers()) {
+        let mut refused = refuse(&downstream, status, why);
+        // Where the next request begins is in doubt too.
+        refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        return Ok(refused);
     }
     match route::find(&settings, &request, |host, port| shared.is_own(host, port)) {
         Found::Upstream { destination, target, host } => {
@@ -89,6 +96,9 @@ async fn relay(
     request: Request<Incoming>,
 ) -> Answer {
     let (mut parts, body) = request.into_parts();
+    let upstream = shared.pool.upstream(&destination.origin, settings.limits.max_upstream_connections);
+    // What is known of it is kept there.
+    let destination = if destination.is_plain() { Arc::clone(&upstream.destination) } else { destination };
     let asked = Asked {
         id: shared.recorder.id(),
         downstream,
@@ -102,7 +112,11 @@ async fn relay(
     let protocols = protocols(&destination, &parts);
     let upgrades = headers::upgrades(&parts.headers);
     headers::for_upstream(&mut parts.headers, upgrades);
-    if let Some(host) = host {
+    // A client of HTTP/2 names the authority instead, one of HTTP/1.0 may name none.
+    let named = || parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let own = || HeaderValue::from_str(&destination.origin.to_string()).ok();
+    let missing = || (!parts.headers.contains_key(header::HOST)).then(|| named().or_else(own)).flatten();
+    if let Some(host) = host.or_else(missing) {
         parts.headers.insert(header::HOST, host);
     }
     parts.uri = target.into();
@@ -116,11 +130,11 @@ async fn relay(
     if exchange.fields.expect_continue && !request.body().is_empty() {
         Upload::hold(&mut request);
     }
-    let upstream = shared.pool.upstream(&destination.origin, settings.limits.max_upstream_connections);
-    let opening = Opening { connector: &settings.connector, max_head: settings.limits.max_header_size };
+    let is_own = |address: SocketAddr| shared.is_own_address(address);
+    let opening = Opening { connector: &settings.connector, is_own: &is_own, max_head: settings.limits.max_header_size };
     let mut is_second = false;
     loop {
-        let carrier = shared.pool.take(&upstream, protocols, opening, &exchange, is_second).await;
+        let carrier = request.body_mut().ahead(shared.pool.take(&upstream, protocols, opening, &exchange, is_second)).await;
         let sent = match carrier {
             Ok(Carrier::H1(lease)) => on_h1(lease, request, &exchange).await,
             Ok(Carrier::H2(slot)) => Box::pin(in_stream(slot, request, &exchange)).await,
@@ -165,7 +179,7 @@ struct Lost {
 
 type Sent = Result<(Response<Incoming>, Carried), Lost>;
 
-async fn on_h1(mut lease: Box<Lease>, mut request: Request<Upload>, exchange: &Arc<Exchange>) -> Sent {
+async fn on_h1(mut lease: Lease, mut request: Request<Upload>, exchange: &Arc<Exchange>) -> Sent {
     let is_reused = lease.state == ConnectionState::Reused;
     if let Some(credentials) = lease.h1.absolute_form() {
         let credentials = credentials.cloned();
@@ -236,11 +250,12 @@ fn answer(response: Response<Incoming>, carried: Carried, recorded: Recorded) ->
         if is_grpc && let Some(status) = parts.headers.get(grpc::STATUS) {
             state.grpc = Some(grpc::status(grpc::code(status.as_bytes())));
         }
-        state.response = Some(Answered { at: exchange.downstream.anchor.now(), status: parts.status.as_u16(), fields });
+        let at = carried.marks().last_read().unwrap_or_else(|| exchange.downstream.anchor.now());
+        state.response = Some(Answered { at, status: parts.status.as_u16(), fields });
     }
     headers::for_downstream(&mut parts.headers, false);
     parts.version = Version::HTTP_11;
-    Response::from_parts(parts, Download::Relay(Relay::new(body, carried, content, recorded, is_grpc)))
+    Response::from_parts(parts, Download::Relay(Box::new(Relay::new(body, carried, content, recorded, is_grpc))))
 }
 
 /// There was no connection.
@@ -263,10 +278,14 @@ fn unanswered(
 ) -> Answer {
     let exchange = &recorded.exchange;
     exchange.state().current.error = code.map(Into::into);
-    if judged.errno.is_some() {
+    if judged.errno.is_some() && settings.failure == UpstreamFailure::Close {
         exchange.downstream.reset_at_end();
     }
+    let client_broke = exchange.state().request_broke;
     recorded.judged(judged, now);
+    if client_broke {
+        return Ok(text(StatusCode::BAD_REQUEST, "the request's body is no HTTP"));
+    }
     if error.is_parse() {
         // Whatever the client would have made of it, it was not its peer that spoke HTTP badly, and it can be told so.
         return Ok(text(StatusCode::BAD_GATEWAY, "the upstream's answer is no HTTP"));

@@ -71,6 +71,8 @@ pub(crate) struct Try {
     pub(crate) client: (Option<ConnectionState>, Option<SocketAddr>),
     /// The connection's own address and the peer's.
     pub(crate) pair: (Option<SocketAddr>, Option<SocketAddr>),
+    /// The peer's address, as it is told.
+    pub(crate) address: Option<Name>,
     pub(crate) opaque: bool,
     pub(crate) inferred: bool,
     pub(crate) key: Key,

@@ -82,7 +82,7 @@ impl Hop {
                 connection_id: attempt.number,
                 address: attempt.client.1,
             },
-            address: attempt.pair.1.map(|peer| peer.to_string().into()),
+            address: attempt.address,
             trace_id: attempt.trace_id,
             gave_up_after: judged.and_then(|judged| judged.gave_up_after),
             internal: false,

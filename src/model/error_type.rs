@@ -20,6 +20,8 @@ pub(crate) const TIMEOUT: &str = "timeout";
 /// The peer closed.
 pub(crate) const CONNECTION_CLOSED: &str = "connection_closed";
 
+/// The caller does not speak the protocol.
+pub(crate) const INVALID_REQUEST: &str = "invalid_request";
 /// The peer does not speak the protocol.
 pub(crate) const INVALID_RESPONSE: &str = "invalid_response";
 

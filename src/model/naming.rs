@@ -3,6 +3,9 @@
 use super::{Kind, Name};
 use std::net::IpAddr;
 
+/// PostgreSQL's own port.
+const POSTGRES: u16 = 5432;
+
 /// What is known of a peer when it is to be named.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Peer<'a> {
@@ -14,6 +17,8 @@ pub struct Peer<'a> {
     pub port: Option<u16>,
     /// Whether the scheme's own port is 443 (TLS) or 80.
     pub tls: bool,
+    /// It speaks no HTTP, as far as is known: PostgreSQL's own port is 5432.
+    pub not_http: bool,
     /// Kind and name that a known provider's host or path gives (`wire::provider`).
     pub provider: Option<&'a str>,
     /// Kind that the path gives (`/chat/completions`).
@@ -67,7 +72,10 @@ impl Naming {
         if let Some(provider) = peer.provider {
             return Named { kind, name: provider.into(), explicit: false };
         }
-        let own_port = if peer.tls { 443 } else { 80 };
+        let is_own_port = |port: u16| match port {
+            POSTGRES => peer.not_http,
+            port => port == if peer.tls { 443 } else { 80 },
+        };
         let host = match (peer.host, peer.address) {
             (Some(host), _) if host.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{host}]"),
             (Some(host), _) => host.to_ascii_lowercase(),
@@ -76,7 +84,7 @@ impl Naming {
             (None, None) => "unknown".to_owned(),
         };
         let name = match peer.port {
-            Some(port) if port != own_port => format!("{host}:{port}"),
+            Some(port) if !is_own_port(port) => format!("{host}:{port}"),
             _ => host,
         };
         Named { kind, name: name.into(), explicit: false }
@@ -154,6 +162,9 @@ mod tests {
         assert_eq!(&*name("Docs.Internal", 443, true), "docs.internal");
         assert_eq!(&*name("docs.internal", 443, false), "docs.internal:443");
         assert_eq!(&*name("docs.internal", 80, false), "docs.internal");
+        assert_eq!(&*name("db.internal", 5432, true), "db.internal:5432");
+        let database = |port| naming.name(&Peer { host: Some("db"), port: Some(port), not_http: true, ..Peer::default() }).name;
+        assert_eq!((&*database(5432), &*database(6432)), ("db", "db:6432"));
     }
 
     #[test]

@@ -128,6 +128,16 @@ impl Timeline {
         self.stretches().filter(|part| part.phase == phase).map(|part| part.end - part.start).reduce(|a, b| a + b)
     }
 
+    /// The time in each phase that was there, by the number of the phase, in one pass.
+    #[must_use]
+    pub fn totals(&self) -> [Option<Nanos>; Phase::ALL.len()] {
+        let mut totals = [None; Phase::ALL.len()];
+        for part in self.stretches() {
+            *totals[part.phase as usize].get_or_insert(0) += part.end - part.start;
+        }
+        totals
+    }
+
     /// The phase it ends in.
     #[must_use]
     pub fn last_phase(&self) -> Option<Phase> {

@@ -274,7 +274,8 @@ impl Outcome {
             | Self::Timeout
             | Self::Dns
             | Self::Tls
-            | Self::Body => true,
+            | Self::Body
+            | Self::Shed => true,
             _ => matches!(status, Some(408 | 409 | 429 | 500..=599)),
         }
     }

@@ -108,7 +108,7 @@ impl Decoder {
     }
 
     /// Bytes held on the heap, as far as they are known; windows are not counted.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         match &self.codec {
             Codec::Zstd(zstd) => zstd.waiting.capacity(),

@@ -16,7 +16,7 @@ pub struct Shown<'a> {
     pub port: Option<u16>,
     /// Whether TLS is spoken with it.
     pub tls: bool,
-    /// The path that was asked for.
+    /// The path that was asked for; `None` = no HTTP was seen.
     pub path: Option<&'a str>,
 }
 
@@ -27,7 +27,7 @@ pub fn name(naming: &Naming, shown: Shown<'_>) -> Named {
     let host = host.map(|host| redact::name(&host.to_ascii_lowercase()));
     let provider = host.as_deref().and_then(|host| provider::of_host(host, port));
     let kind = hint(path).or(provider.filter(|_| path.is_none()).map(|_| Kind::Llm));
-    naming.name(&Peer { host: host.as_deref(), address, port, tls, provider, kind })
+    naming.name(&Peer { host: host.as_deref(), address, port, tls, not_http: path.is_none(), provider, kind })
 }
 
 /// The kind of a call, by its path.

@@ -132,7 +132,7 @@ impl Parser {
     }
 
     /// Bytes held on the heap.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) const fn retained_bytes(&self) -> usize {
         size_of::<Self>()
     }

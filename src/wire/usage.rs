@@ -183,7 +183,7 @@ impl Reader {
     }
 
     /// Bytes held on the heap.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         size_of::<Self>() + self.tokenizer.retained_bytes() + self.tail.as_ref().map_or(0, Vec::capacity)
     }

@@ -20,4 +20,6 @@ mod model;
 #[cfg(test)]
 mod network;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod untouched;

@@ -10,6 +10,7 @@ mod connection_dropped;
 mod dns;
 mod excess_concurrency;
 mod pool_exhausted;
+mod proxy;
 mod rate_limited;
 pub(super) mod rebuilt_per_request;
 mod slow_dependency;
@@ -38,7 +39,8 @@ pub(super) struct Rule {
 }
 
 /// The rules about calls; the first that applies is stated.
-const OF_CALLS: [&Rule; 11] = [
+const OF_CALLS: [&Rule; 12] = [
+    &proxy::RULE,
     &unreachable::RULE,
     &connect_timeout::RULE,
     &dns::RULE,

@@ -96,7 +96,8 @@ fn named(naming: &Naming, origin: &Origin, path: Option<&str>) -> Named {
     });
     let kind = kind.or(provider.map(|_| Kind::Llm));
     let host = Some(&*origin.host);
-    naming.name(&Peer { host, address, port: Some(origin.port), tls: origin.scheme == Scheme::Https, provider, kind })
+    let (tls, not_http) = (origin.scheme == Scheme::Https, origin.scheme == Scheme::Tcp);
+    naming.name(&Peer { host, address, port: Some(origin.port), tls, not_http, provider, kind })
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ Examples:
   hopwatch run --dep retrieval/docs=127.0.0.1:8000 --dep tool/search=search.local -- python agent.py
   hopwatch run --json report.json --quiet -- pytest tests/agent
   hopwatch run --metrics 9464 -- python service.py        for Prometheus, at 127.0.0.1:9464/metrics
+  hopwatch run --via gateway -- ./static-program          what cannot be seen from inside
+  hopwatch run --agent auto -- python job.py              reported by the `hopwatch agent` of this host
 
 Signals: what is sent to hopwatch is passed on to the command. A second Ctrl-C kills it. SIGQUIT
 (`kill -QUIT`) prints what is open right now, with age and phase; it is not passed on, but Ctrl-\\
@@ -51,12 +53,17 @@ variables; the command keeps these as they are.
 Exit code: the command's own (128 + signal when a signal ended it); 127 not found, 126 not
 executable, 124 ended by --kill, 2 wrong usage or configuration, 3 when it could not be watched as asked.")]
 pub(crate) struct RunArgs {
-    /// How to see the command's calls: `auto` is the observer where it can load, else nothing; `none` leaves the command alone
+    /// How to see the command's calls: `auto` is the observer where it can load, else the gateway; `none` leaves the command alone
     #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
     #[arg(long_help = "\
 How to see the command's calls:
-  auto      the observer where it can load, else nothing (said before it starts)
+  auto      the observer where it can load, else the gateway (said before it starts)
   observer  a shared object, preloaded into the command; exit 3 where it cannot load
+  gateway   a proxy on loopback that the command is pointed at by its environment: HTTP_PROXY and
+            its like, and the base URLs of known providers (OPENAI_BASE_URL, OLLAMA_HOST, ...).
+            For static programs and other runtimes
+  both      observer and gateway. Each call is counted once, as the observer saw it; the gateway's
+            record of it stands below
   none      nothing; the command is left alone")]
     via: Via,
 
@@ -119,11 +126,11 @@ for the agent of this host, where there is one: at `agent.admin` of the configur
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
 
-    /// Leave proxy variables alone (gateway)
-    #[arg(long, hide = true)]
+    /// With the gateway: leave HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY alone
+    #[arg(long)]
     no_proxy_env: bool,
-    /// Leave base-URL variables alone (gateway)
-    #[arg(long, hide = true)]
+    /// With the gateway: leave base-URL variables like OPENAI_BASE_URL alone
+    #[arg(long)]
     no_base_urls: bool,
     /// Leave OTLP variables alone (gateway)
     #[arg(long, hide = true)]

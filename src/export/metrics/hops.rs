@@ -46,8 +46,8 @@ impl HopSeries {
 
     pub(super) fn ended(&mut self, target: &Target, call: &Call) {
         self.duration.record(seconds(call.timeline.duration()));
-        for &phase in Phase::ALL {
-            if let Some(time) = call.timeline.total(phase) {
+        for (&phase, total) in Phase::ALL.iter().zip(call.timeline.totals()) {
+            if let Some(time) = total {
                 self.phase(target, phase, time);
             }
         }

@@ -36,8 +36,8 @@ impl DependencyStats {
             }
         }
         self.count_ended(call.outcome);
-        for &phase in Phase::ALL {
-            if let Some(time) = call.timeline.total(phase) {
+        for (&phase, total) in Phase::ALL.iter().zip(call.timeline.totals()) {
+            if let Some(time) = total {
                 self.time(phase, time);
             }
         }

@@ -114,6 +114,14 @@ impl ConnectError {
         error
     }
 
+    /// The origin is this very gateway.
+    pub(crate) fn circle(origin: &Origin, address: SocketAddr) -> Box<Self> {
+        let target = Target { origin, proxy: None };
+        let mut error = Self::new(target, Phase::Connect, Outcome::Error, BLOCKED_ADDRESS, "it is this very gateway");
+        (error.failed_by, error.address) = (FailedBy::Own, Some(address));
+        error
+    }
+
     /// No address gave a connection.
     pub(super) fn connect(target: Target<'_>, mut tried: Vec<Tried>, timeout: Duration) -> Box<Self> {
         // Of several the one that got furthest, and of these the first.

@@ -56,17 +56,18 @@ impl Steps {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the steps so far to a timeline that may have begun earlier: what came before the first step was a wait for a
-    /// connection. A step that goes on reaches to `until`. The small gaps between steps belong to the later one.
+    /// When the first step began; `None` = nothing has begun.
+    pub(crate) fn start(&self) -> Option<Nanos> {
+        self.begun().next().map(|(_, start, _)| start)
+    }
+
+    /// Adds the steps so far to a timeline. A step that goes on reaches to `until`; while none has begun, it is a wait for a connection.
+    /// The small gaps before and between steps belong to the later one.
     pub(crate) fn write(&self, timeline: &mut Timeline, until: Nanos) {
-        let mut waited = false;
-        for (phase, start, end) in self.begun() {
-            if !std::mem::replace(&mut waited, true) {
-                timeline.push(Phase::Pool, start.min(until));
-            }
+        for (phase, _, end) in self.begun() {
             timeline.push(phase, end.unwrap_or(until).min(until));
         }
-        if !waited {
+        if self.start().is_none() {
             timeline.push(Phase::Pool, until);
         }
     }

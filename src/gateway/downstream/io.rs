@@ -1,6 +1,7 @@
 //! The client's bytes.
 
 use super::{Downstream, Left};
+use crate::gateway::pieces::poll_write_pieces;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -67,7 +68,7 @@ impl AsyncWrite for DownstreamIo {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let written = poll_write_pieces(Pin::new(&mut self.stream), cx, bytes);
         self.wrote(written)
     }
 

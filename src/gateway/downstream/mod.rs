@@ -1,30 +1,31 @@
 //! The client's side: a connection that was accepted.
 
 mod io;
+#[cfg(target_os = "linux")]
+mod leaving;
 mod orders;
 #[cfg(target_os = "linux")]
 mod owner;
 #[cfg(target_os = "linux")]
 mod reading;
+mod unread;
 #[cfg(target_os = "linux")]
 mod watch;
 
 pub(crate) use io::DownstreamIo;
 pub(crate) use orders::{Order, Orders};
+pub(crate) use unread::Unread;
 #[cfg(target_os = "linux")]
 pub(crate) use watch::{Watch, Watched};
 
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionFact, ConnectionState, Kind, Name, Nanos, StallCause};
+use atomic_waker::AtomicWaker;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-
-/// Bytes that the client did not take for less are not worth telling (as with the observer, which knows no better).
-const UNREAD_MIN: Nanos = 10_000_000;
-/// Most stretches that are kept in which the client did not read.
-const UNREAD_MAX: usize = 256;
+use std::task::{Context, Poll};
 
 /// A connection of a client: written by its task, read by whoever counts, sweeps and names.
 #[derive(Debug)]
@@ -38,6 +39,10 @@ pub(crate) struct Downstream {
     stage: AtomicU8,
     /// When the stage began.
     since: AtomicU64,
+    /// Requests that are being served: several at once by HTTP/2 alone.
+    serving: AtomicU32,
+    /// It speaks HTTP/2: its requests share it, and not all that comes is a request.
+    is_shared: AtomicBool,
     /// Since when nothing more can be written to the client; 0 = it takes what there is.
     blocked: AtomicU64,
     /// Bytes that were written to the client, and when the last of them were.
@@ -49,7 +54,7 @@ pub(crate) struct Downstream {
     behind: AtomicU64,
     /// What keeps it from that.
     kept_by: Mutex<Option<StallCause>>,
-    unread: Mutex<Vec<(Nanos, Nanos)>>,
+    unread: Mutex<Unread>,
     calls: AtomicU64,
     left: AtomicU8,
     left_at: AtomicU64,
@@ -57,6 +62,10 @@ pub(crate) struct Downstream {
     announced: AtomicBool,
     /// To its task.
     pub(crate) orders: Orders,
+    /// A body is on its way up, so that its task does not see everything that the client does.
+    uploads: AtomicBool,
+    /// Told when the client takes bytes again.
+    takes: AtomicWaker,
     pid: AtomicU32,
     service: OnceLock<Name>,
     named: OnceLock<(Kind, Name)>,
@@ -95,6 +104,8 @@ impl Downstream {
             opened,
             stage: AtomicU8::new(Stage::Idle as u8),
             since: AtomicU64::new(opened),
+            serving: AtomicU32::new(0),
+            is_shared: AtomicBool::new(false),
             blocked: AtomicU64::new(0),
             written: AtomicU64::new(0),
             last_write: AtomicU64::new(0),
@@ -108,6 +119,8 @@ impl Downstream {
             resets: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             orders: Orders::default(),
+            uploads: AtomicBool::new(false),
+            takes: AtomicWaker::new(),
             pid: AtomicU32::new(0),
             service: OnceLock::new(),
             named: OnceLock::new(),
@@ -125,8 +138,8 @@ impl Downstream {
     }
 
     /// Bytes of the client came: between two requests they begin the next one's head.
-    fn heard(&self) {
-        if self.stage.load(Ordering::Relaxed) == Stage::Idle as u8 {
+    pub(crate) fn heard(&self) {
+        if self.stage.load(Ordering::Relaxed) == Stage::Idle as u8 && !self.is_shared() {
             let now = self.anchor.now();
             // Who asks again has read the answer before.
             self.has_read(now);
@@ -139,20 +152,34 @@ impl Downstream {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
+    /// It speaks HTTP/2.
+    pub(crate) fn share(&self) {
+        self.is_shared.store(true, Ordering::Relaxed);
+        self.enter(Stage::Idle, self.anchor.now());
+    }
+
+    /// Whether several requests share it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+
     /// A request's head is there; when its first byte came, and whether the connection was opened for it.
     pub(crate) fn asks(&self) -> (Nanos, ConnectionState) {
         let (stage, since) = self.stage();
         let now = self.anchor.now();
+        self.serving.fetch_add(1, Ordering::Relaxed);
         self.enter(Stage::Busy, now);
         let is_first = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
         let state = if is_first { ConnectionState::New } else { ConnectionState::Reused };
-        // One that came together with the one before has no first byte of its own.
+        // One that came together with the one before has no first byte of its own, nor has one that shares the connection.
         (if stage == Stage::Head { since } else { now }, state)
     }
 
     /// A request was served.
     pub(crate) fn served(&self, at: Nanos) {
-        self.enter(Stage::Idle, at);
+        if self.serving.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.enter(Stage::Idle, at);
+        }
     }
 
     /// The client closed or reset the connection.
@@ -190,7 +217,30 @@ impl Downstream {
         if since > 0 {
             self.blocked.store(0, Ordering::Relaxed);
             self.not_read(since, now);
+            self.takes.wake();
         }
+    }
+
+    /// Waits until the client takes what there is.
+    pub(crate) fn poll_written(&self, cx: &Context<'_>) -> Poll<()> {
+        self.takes.register(cx.waker());
+        if self.blocked.load(Ordering::Relaxed) == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// A body begins to go up, or has gone.
+    pub(crate) fn uploads(&self, goes: bool) {
+        self.uploads.store(goes, Ordering::Relaxed);
+    }
+
+    /// Whether the client may leave without its task seeing it: a body that nobody reads hides its end.
+    pub(crate) fn may_leave_unseen(&self) -> bool {
+        self.uploads.load(Ordering::Relaxed) && self.has_left().is_none()
+    }
+
+    /// It left, as is seen from outside: its task has to end.
+    pub(crate) fn left_unseen(&self, how: Left) {
+        self.left(how);
+        self.orders.give(Order::Leave);
     }
 
     /// How many bytes the client took, and when the last of them.
@@ -203,9 +253,19 @@ impl Downstream {
         self.read_until.fetch_max(at, Ordering::Relaxed);
     }
 
+    /// Whether the client is known to have read by `to` what it was given by `from`.
+    pub(crate) fn has_read_between(&self, from: Nanos, to: Nanos) -> bool {
+        (from..=to).contains(&self.read_until.load(Ordering::Relaxed))
+    }
+
     /// Whether nothing more is to be learned of how the client read what it was given by then.
     pub(crate) fn is_known_until(&self, at: Nanos) -> bool {
         self.read_until.load(Ordering::Relaxed) >= at
+    }
+
+    /// Whether two connections are of one client, as far as is known.
+    pub(crate) fn is_of_same(&self, other: &Self) -> bool {
+        self.peer.ip() == other.peer.ip() && self.pid() == other.pid()
     }
 
     /// Whether the client is on this machine.
@@ -234,26 +294,18 @@ impl Downstream {
 
     /// The client left something unread from one moment to another.
     pub(crate) fn not_read(&self, from: Nanos, to: Nanos) {
-        if to.saturating_sub(from) < UNREAD_MIN {
-            return;
-        }
-        let mut unread = self.unread();
-        let is_full = unread.len() == UNREAD_MAX;
-        match unread.last_mut() {
-            Some(last) if last.1 >= from || is_full => last.1 = to.max(last.1),
-            _ => unread.push((from, to)),
-        }
+        self.unread().add(from, to);
     }
 
     /// The stretches since `from` in which the client did not read what was there; the one that goes on reaches to `now`.
     pub(crate) fn unread_since(&self, from: Nanos, now: Nanos) -> Vec<(Nanos, Nanos)> {
         let open = [&self.blocked, &self.behind].into_iter().map(|since| since.load(Ordering::Relaxed));
-        let open = open.filter(|&since| since > 0 && now.saturating_sub(since) >= UNREAD_MIN).map(|since| (since, now));
+        let open = open.filter(|&since| since > 0 && now.saturating_sub(since) >= Unread::MIN).map(|since| (since, now));
         let unread = self.unread();
-        unread.iter().copied().chain(open).filter(|&(_, to)| to > from).collect()
+        unread.stretches().chain(open).filter(|&(_, to)| to > from).collect()
     }
 
-    fn unread(&self) -> MutexGuard<'_, Vec<(Nanos, Nanos)>> {
+    fn unread(&self) -> MutexGuard<'_, Unread> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

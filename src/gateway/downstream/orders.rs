@@ -22,10 +22,11 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Gives an order.
-    pub(crate) fn give(&self, order: Order) {
-        self.given.fetch_max(order as u8, Ordering::AcqRel);
+    /// Gives an order; whether it had been given before.
+    pub(crate) fn give(&self, order: Order) -> bool {
+        let before = self.given.fetch_max(order as u8, Ordering::AcqRel);
         self.task.wake();
+        before >= order as u8
     }
 
     /// The order that was given; the task is woken by one to come.

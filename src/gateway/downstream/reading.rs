@@ -21,6 +21,8 @@ const IDLE: Nanos = 5_000_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     behind: FxHashMap<NonZeroU64, Behind>,
+    /// Where the last round stopped, if there were too many for one.
+    next: usize,
 }
 
 /// A client with something to read.
@@ -37,15 +39,17 @@ struct Behind {
 impl Readers {
     /// Looks at clients; stretches in which they did not read are told to them, and as stalls of their processes through `tell`. Whether
     /// any is behind.
-    pub(super) fn look(
-        &mut self,
-        clients: impl Iterator<Item = Arc<Downstream>>,
-        queues: &Queues,
-        now: Nanos,
-        tell: &mut dyn FnMut(Stall),
-    ) -> bool {
+    pub(super) fn look(&mut self, clients: &[Arc<Downstream>], queues: &Queues, now: Nanos, tell: &mut dyn FnMut(Stall)) -> bool {
+        let clients: Vec<&Arc<Downstream>> = clients.iter().filter(|client| client.is_to_be_looked_at(now)).collect();
+        let first = if self.next < clients.len() { self.next } else { 0 };
+        self.next = first + MOST;
+        let (skipped, rest) = clients.split_at(first);
         let mut seen = FxHashMap::default();
-        for client in clients.filter(|client| client.is_to_be_looked_at(now)).take(MOST) {
+        for (index, client) in rest.iter().chain(skipped).enumerate() {
+            if index >= MOST {
+                seen.extend(self.behind.remove(&client.number).map(|behind| (client.number, behind)));
+                continue;
+            }
             let Some(queue) = queues.of(client.peer, client.local) else { continue };
             let (written, last) = client.written();
             let read = written.saturating_sub(u64::from(queue.bytes));
@@ -60,7 +64,7 @@ impl Readers {
                 }
                 before => {
                     if let Some(behind) = before.filter(|behind| behind.stuck) {
-                        tell_stall(&client, behind.since, now, tell);
+                        tell_stall(client, behind.since, now, tell);
                     }
                     if queue.bytes > 0 {
                         seen.insert(client.number, Behind { read, since: last.min(now), stuck: false });

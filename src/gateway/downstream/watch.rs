@@ -1,6 +1,7 @@
-//! Looks after clients from a thread of its own: whose they are, and whether they read.
+//! Looks after clients from a thread of its own: whose they are, whether they read, and whether they are still there.
 
 use super::Downstream;
+use super::leaving::Leavers;
 use super::owner::{self, Owners};
 use super::reading::Readers;
 use crate::model::clock::monotonic;
@@ -68,7 +69,7 @@ impl Drop for Watch {
 fn watch(watched: &impl Watched, come: &Receiver<Arc<Downstream>>) {
     // Where the kernel or a sandbox has no way to ask, nothing is known of clients beside their addresses.
     let queues = Queues::open().ok();
-    let (mut owners, mut readers) = (Owners::default(), Readers::default());
+    let (mut owners, mut readers, mut leavers) = (Owners::default(), Readers::default(), Leavers::default());
     let mut search = Search::default();
     let (mut last, mut behind) = (monotonic(), false);
     loop {
@@ -88,8 +89,9 @@ fn watch(watched: &impl Watched, come: &Receiver<Arc<Downstream>>) {
         last = monotonic();
         if let Some(queues) = &queues {
             let clients = watched.clients();
+            leavers.look(&clients, queues);
             if let Some(now) = clients.first().map(|client| client.anchor.now()) {
-                behind = readers.look(clients.into_iter(), queues, now, &mut |stall| watched.stalled(stall));
+                behind = readers.look(&clients, queues, now, &mut |stall| watched.stalled(stall));
             }
         }
         watched.round();

@@ -1,14 +1,18 @@
 //! From an exchange to tries of hops.
 
 use super::exchange::{Exchange, MILLI, State, Tried};
+use crate::gateway::told::Told;
 use crate::hops::{CallerId, Key, Try};
 use crate::model::{Bytes, Name, Naming, Nanos, Origin, Phase, SpanId, Timeline, Tokens, TraceId};
 use crate::wire::headers::ContentType;
-use crate::wire::provider;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-/// A wait for a connection that is shorter is no wait.
-const POOL_MIN: Nanos = MILLI;
+/// A head that came within, and a wait for a connection that was over within, are no time of their own.
+const TOLD_MIN: Nanos = MILLI;
+
+/// What came from the peer is with the client's system by then, or waits because the client does not read.
+const PASSED_ON_WITHIN: Nanos = 50 * MILLI;
 
 /// Whose calls they are.
 #[derive(Clone, Debug)]
@@ -19,19 +23,22 @@ pub(super) struct Caller {
 }
 
 /// The tries of an exchange up to `now`, the last one under way if it is not over.
-pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: Nanos) -> Vec<Try> {
+pub(super) fn tries(exchange: &Exchange, naming: &Arc<Naming>, caller: &Caller, now: Nanos) -> Vec<Try> {
     let state = exchange.state();
     let path = exchange.target.path();
-    let destination = &exchange.destination;
-    let named = destination.name(naming, path);
-    let operation: Name = provider::operation(exchange.method.as_str(), path).into();
-    let key = Key {
-        method: exchange.method.as_str().into(),
-        path: path.into(),
-        digest: state.request.digest,
-        target: digest(exchange.target.as_str()),
-    };
-    let unread = exchange.downstream.unread_since(exchange.start, now);
+    let Told { named, operation, method, path } = exchange.destination.told(naming, &exchange.method, path);
+    let key = Key { method, path, digest: state.request.digest, target: digest(exchange.target.as_str()) };
+    let downstream = &exchange.downstream;
+    let mut unread: Vec<(Nanos, Nanos)> = state.unread.stretches().collect();
+    if !downstream.is_shared() {
+        // Of a connection of its own.
+        unread.extend(downstream.unread_since(exchange.start, now));
+    }
+    // What was there by the end and is read only later makes the call longer, by its client's own time.
+    let later = state.ended.and_then(|ended| {
+        let unread = unread.iter().find(|&&(from, to)| to > ended && from <= ended.saturating_add(PASSED_ON_WITHIN));
+        unread.filter(|&&(from, _)| from <= ended || !downstream.has_read_between(ended, from)).map(|&(_, to)| to)
+    });
     let one = |tried: &Tried, id: u64, last: bool| {
         let moved = tried.moved();
         let answer = Some(&state.answer).filter(|_| last);
@@ -52,7 +59,11 @@ pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: 
             trace_id: exchange.fields.traceparent.map(|trace| TraceId(trace.trace_id)),
             named: named.clone(),
             operation: operation.clone(),
-            timeline: if last { timeline(&state, tried, &unread, now) } else { plain_timeline(tried, tried.end.unwrap_or(now)) },
+            timeline: if last {
+                timeline(&state, tried, (&unread, later), now)
+            } else {
+                plain_timeline(tried, tried.end.unwrap_or(now))
+            },
             judged: tried.judged,
             status: response.map(|answered| answered.status),
             error_type: error.filter(|_| failed),
@@ -72,6 +83,7 @@ pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: 
             number: used.and_then(|used| used.number),
             client: (Some(exchange.client), Some(exchange.downstream.peer)),
             pair: (used.map(|used| used.local), address(tried)),
+            address: used.map(|used| used.address.clone()).or_else(|| Some(address(tried)?.to_string().into())),
             opaque: false,
             inferred: false,
             key: key.clone(),
@@ -79,7 +91,8 @@ pub(super) fn tries(exchange: &Exchange, naming: &Naming, caller: &Caller, now: 
         }
     };
     // The first one gives the hop its id.
-    let mut tries: Vec<Try> = state.earlier.iter().map(|tried| one(tried, exchange.id, false)).collect();
+    let mut tries = Vec::with_capacity(state.earlier.len() + 1);
+    tries.extend(state.earlier.iter().map(|tried| one(tried, exchange.id, false)));
     tries.push(one(&state.current, exchange.id, true));
     tries
 }
@@ -96,13 +109,23 @@ fn streams(state: &State) -> Option<bool> {
     Some(matches!(kind, ContentType::EventStream | ContentType::JsonLines))
 }
 
-/// Phases up to the first byte of the request, and the moment that they reach to.
+/// Phases up to the first byte of the request.
 fn set_up(tried: &Tried, until: Nanos) -> Timeline {
     let mut line = Timeline::new(tried.start.min(until));
+    let steps = tried.steps.as_ref();
     let had = tried.connection.as_ref().map(|used| used.at.min(until));
-    match (&tried.steps, had) {
+    let first = steps.and_then(|steps| steps.start()).or(had).unwrap_or(until).min(until);
+    let mut push = |phase, to: Nanos| {
+        if to.saturating_sub(line.end()) >= TOLD_MIN {
+            line.push(phase, to);
+        }
+    };
+    push(Phase::Send, tried.asked.min(first));
+    if tried.waited {
+        push(Phase::Pool, first);
+    }
+    match (steps, had) {
         (Some(steps), had) => steps.write(&mut line, had.unwrap_or(until)),
-        (None, Some(had)) if tried.waited && had.saturating_sub(tried.start) >= POOL_MIN => line.push(Phase::Pool, had),
         (None, Some(_)) => {}
         (None, None) => line.push(Phase::Pool, until),
     }
@@ -121,7 +144,7 @@ fn plain_timeline(tried: &Tried, until: Nanos) -> Timeline {
 }
 
 /// The phases of an exchange's last try, by the rules of the phases of a call (observer reference, section 5).
-fn timeline(state: &State, tried: &Tried, unread: &[(Nanos, Nanos)], now: Nanos) -> Timeline {
+fn timeline(state: &State, tried: &Tried, (unread, later): (&[(Nanos, Nanos)], Option<Nanos>), now: Nanos) -> Timeline {
     let until = tried.end.unwrap_or(now);
     let mut line = set_up(tried, until);
     if tried.connection.is_none() {
@@ -151,9 +174,8 @@ fn timeline(state: &State, tried: &Tried, unread: &[(Nanos, Nanos)], now: Nanos)
     }
     line.push(Phase::Stream, until);
     let mut line = unread.iter().fold(line, |line, &(from, to)| line.with(Phase::Own, from, to));
-    // What was there by its end and was read later makes it longer, by its client's own time.
-    if let Some(&(_, to)) = unread.iter().find(|&&(from, to)| from <= until && to > until) {
-        line.push(Phase::Own, to.min(now));
+    if let Some(later) = later {
+        line.push(Phase::Own, later.min(now));
     }
     line
 }

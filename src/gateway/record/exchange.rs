@@ -2,7 +2,7 @@
 
 use super::marks::{Marks, Moved};
 use crate::gateway::connect::Steps;
-use crate::gateway::downstream::Downstream;
+use crate::gateway::downstream::{Downstream, Unread};
 use crate::gateway::route::Destination;
 use crate::hops::{How, Judged, Movement, caller_left};
 use crate::model::{ConnectionState, Name, Nanos, Outcome, grpc};
@@ -45,12 +45,16 @@ pub(crate) struct State {
     pub(crate) request: RequestBody,
     /// The last byte of the request was handed on.
     pub(crate) request_ended: bool,
+    /// Its body broke off at the client's side.
+    pub(crate) request_broke: bool,
     pub(crate) response: Option<Answered>,
     /// The first piece of content.
     pub(crate) first_content: Option<Nanos>,
     pub(crate) last_content: Option<Nanos>,
     /// The longest time between two pieces.
     pub(crate) gap: Option<Nanos>,
+    /// When its client, which has others on the same connection, did not take what there was.
+    pub(super) unread: Unread,
     pub(crate) answer: ResponseBody,
     /// Status of gRPC, in the answer's trailers or head.
     pub(crate) grpc: Option<grpc::Status>,
@@ -70,6 +74,8 @@ pub(crate) struct Answered {
 #[derive(Debug)]
 pub(crate) struct Tried {
     pub(crate) start: Nanos,
+    /// The request's head was there.
+    pub(crate) asked: Nanos,
     /// No connection or stream was free for it.
     pub(crate) waited: bool,
     /// The connect that it made or waits for.
@@ -94,6 +100,8 @@ pub(crate) struct Used {
     pub(crate) idle: Option<Nanos>,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+    /// The peer's address, as it is told.
+    pub(crate) address: Name,
     pub(crate) marks: Arc<Marks>,
 }
 
@@ -115,13 +123,15 @@ impl Exchange {
         let Asked { id, downstream, client, destination, start, method, target, fields } = asked;
         let state = State {
             earlier: Vec::new(),
-            current: Tried::new(start),
+            current: Tried { asked: downstream.anchor.now(), ..Tried::new(start) },
             request: RequestBody::default(),
             request_ended: false,
+            request_broke: false,
             response: None,
             first_content: None,
             last_content: None,
             gap: None,
+            unread: Unread::default(),
             answer: ResponseBody::default(),
             grpc: None,
             ended: None,
@@ -155,6 +165,11 @@ impl State {
             let gap = at.saturating_sub(last);
             self.gap = Some(self.gap.map_or(gap, |longest| longest.max(gap)));
         }
+    }
+
+    /// The client did not take from one moment to another what was there for it.
+    pub(crate) fn not_read(&mut self, from: Nanos, to: Nanos) {
+        self.unread.add(from, to);
     }
 
     /// The try under way ended in this way, and another begins.
@@ -202,7 +217,17 @@ impl State {
 
 impl Tried {
     fn new(start: Nanos) -> Self {
-        Self { start, waited: false, steps: None, connection: None, judged: None, error: None, end: None, moved: None }
+        Self {
+            start,
+            asked: start,
+            waited: false,
+            steps: None,
+            connection: None,
+            judged: None,
+            error: None,
+            end: None,
+            moved: None,
+        }
     }
 
     /// What moved on its connection so far.

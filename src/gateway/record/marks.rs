@@ -88,6 +88,11 @@ impl Marks {
         add(&self.received, bytes as u64);
     }
 
+    /// When bytes of the answer last came; `None` = none have.
+    pub(crate) fn last_read(&self) -> Option<Nanos> {
+        Some(self.last_read.load(Ordering::Relaxed)).filter(|&at| at > 0)
+    }
+
     /// The peer closed, or the connection broke with an error number.
     pub(crate) fn broke(&self, errno: i32) {
         if self.broken.load(Ordering::Relaxed) == 0 {

@@ -25,6 +25,7 @@ const FACTS_LAST: usize = 10_000;
 pub(crate) struct Recorder {
     anchor: Anchor,
     ids: Ids,
+    stopped: AtomicBool,
     flow: Mutex<Flow>,
     /// Locked before `flow`, where both are.
     assembly: Mutex<Assembly>,
@@ -82,6 +83,7 @@ impl Recorder {
         Self {
             anchor,
             ids: Ids(AtomicU64::new(seed)),
+            stopped: AtomicBool::new(false),
             flow: Mutex::default(),
             assembly: Mutex::new(Assembly {
                 hops,
@@ -141,6 +143,16 @@ impl Recorder {
         }
     }
 
+    /// Nothing goes on from here: what is under way stays open.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing goes on any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     /// How many exchanges are under way.
     pub(crate) fn open_count(&self) -> usize {
         self.flow().open.len()
@@ -190,7 +202,9 @@ impl Recorder {
     fn open_in(&self, assembly: &Assembly, now: Nanos) -> Vec<Span> {
         let exchanges: Vec<Arc<Exchange>> = self.flow().open.iter().map(|(_, exchange)| Arc::clone(exchange)).collect();
         let last = |exchange: &Arc<Exchange>| tries(exchange, &assembly.naming, &caller(&exchange.downstream), now).pop();
-        exchanges.iter().filter_map(last).map(|attempt| assembly.hops.preview(attempt, None)).collect()
+        // One that has just ended is told as such by the next look.
+        let open = exchanges.iter().filter_map(last).filter(|attempt| attempt.judged.is_none());
+        open.map(|attempt| assembly.hops.preview(attempt, None)).collect()
     }
 
     /// Everything so far, at the end: hops, those still open, facts of connections, counts.
@@ -250,17 +264,17 @@ impl Assembly {
         for exchange in ended {
             let caller = caller(&exchange.downstream);
             let tries = tries(&exchange, &self.naming, &caller, now);
-            self.put(&exchange, tries);
+            self.put(&exchange, tries, flow);
         }
         for downstream in closed {
             self.close(&downstream);
         }
     }
 
-    fn put(&mut self, exchange: &Exchange, tries: Vec<Try>) {
+    fn put(&mut self, exchange: &Exchange, tries: Vec<Try>, flow: &Mutex<Flow>) {
         let mut joined = tries.first().and_then(|first| {
             exchange.downstream.name_once(first.named.kind, &first.named.name);
-            self.joined(first, exchange)
+            self.joined(first, exchange, flow)
         });
         let only = tries.len() == 1;
         for (index, attempt) in tries.into_iter().enumerate() {
@@ -277,7 +291,7 @@ impl Assembly {
     }
 
     /// The hop that an exchange is another attempt of.
-    fn joined(&mut self, attempt: &Try, exchange: &Exchange) -> Option<usize> {
+    fn joined(&mut self, attempt: &Try, exchange: &Exchange, flow: &Mutex<Flow>) -> Option<usize> {
         if !self.hops.is_awaited(attempt.caller, &attempt.named.name) {
             return None;
         }
@@ -290,7 +304,7 @@ impl Assembly {
             is_loop: true,
             start: attempt.timeline.start(),
             is_new: attempt.connection == Some(ConnectionState::New),
-            is_ambiguous: false,
+            is_ambiguous: is_twice(exchange, flow),
         };
         self.hops.claim(candidate, &|_, _| true)
     }
@@ -315,6 +329,18 @@ impl Keep {
         kept.push_back(fact);
         true
     }
+}
+
+/// Whether the same request of the same caller was under way when this one began, and is.
+fn is_twice(exchange: &Exchange, flow: &Mutex<Flow>) -> bool {
+    let flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
+    let digest = exchange.state().request.digest;
+    flow.open.iter().any(|(_, other)| {
+        other.start < exchange.start
+            && (&other.method, &other.target) == (&exchange.method, &exchange.target)
+            && other.downstream.is_of_same(&exchange.downstream)
+            && other.state().request.digest == digest
+    })
 }
 
 /// Whose calls come over a connection.

@@ -56,7 +56,7 @@ fn the_longest_prefix_leads_and_its_base_takes_its_place() {
     let expect = |origin: &str, target: &str, host: &str| (origin.to_owned(), target.to_owned(), Some(host.to_owned()));
     assert_eq!(get("/docs/search?q=1"), expect("a:1", "/base/search?q=1", "a:1"));
     assert_eq!(get("/docs"), expect("a:1", "/base", "a:1"));
-    assert_eq!(get("/docs?q=1"), expect("a:1", "/base/?q=1", "a:1"));
+    assert_eq!(get("/docs?q=1"), expect("a:1", "/base?q=1", "a:1"));
     assert_eq!(get("/docs/deep/x"), expect("b:443", "/x", "b"));
     assert_eq!(get("/docs/deep"), expect("b:443", "/", "b"));
     // A word that only begins like the prefix is another one.
@@ -94,7 +94,7 @@ fn what_is_no_forward_proxy_serves_its_routes_alone() {
 
 #[test]
 fn a_route_names_its_dependency_unless_the_place_has_an_explicit_name() {
-    let destination = |dependency| Destination { origin: Origin::new(Scheme::Http, "a", 1), dependency, http2: false };
+    let destination = |dependency| Destination { dependency, ..Destination::of(Origin::new(Scheme::Http, "a", 1)) };
     let routed = destination(Some(("docs".into(), None)));
     let named = |naming: &Naming| routed.name(naming, "/v1/chat/completions");
     let expect = |kind, name: &str| Named { kind, name: name.into(), explicit: true };

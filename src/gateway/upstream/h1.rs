@@ -8,8 +8,8 @@ use super::io::UpstreamIo;
 use crate::gateway::connect::{Connected, Form, Stream, Via};
 use crate::gateway::record::Marks;
 use crate::gateway::upload::Upload;
-use crate::model::Nanos;
 use crate::model::clock::Anchor;
+use crate::model::{Name, Nanos};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -26,12 +26,14 @@ use std::task::{Context, Poll, Waker};
 #[derive(Debug)]
 pub(crate) struct H1 {
     send: http1::SendRequest<Upload>,
-    driver: Option<Box<http1::Connection<TokioIo<UpstreamIo>, Upload>>>,
+    driver: Option<http1::Connection<TokioIo<UpstreamIo>, Upload>>,
     /// The driver has come to its end and must not be polled any more.
     over: bool,
     pub(crate) number: NonZeroU64,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
+    /// The peer's address, as it is told.
+    pub(crate) address: Name,
     pub(crate) marks: Arc<Marks>,
     pub(crate) via: Option<Via>,
     /// Since when it has been idle.
@@ -55,7 +57,8 @@ impl H1 {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(max_head.max(MIN_BUFFER));
         let (send, driver) = builder.handshake(io).await?;
-        Ok(Self { send, driver: Some(Box::new(driver)), over: false, number, local, remote, marks, via, idle_since: 0 })
+        let (driver, address) = (Some(driver), remote.to_string().into());
+        Ok(Self { send, driver, over: false, number, local, remote, address, marks, via, idle_since: 0 })
     }
 
     /// Whether requests are to be written with the whole URI, and with which credentials for the proxy.

@@ -8,7 +8,7 @@ use crate::gateway::connect::Connected;
 use crate::gateway::record::{Exchange, Marks, Used};
 use crate::gateway::upload::Upload;
 use crate::model::clock::Anchor;
-use crate::model::{ConnectionState, Nanos};
+use crate::model::{ConnectionState, Name, Nanos};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::collections::VecDeque;
@@ -33,6 +33,7 @@ struct Facts {
     number: NonZeroU64,
     local: SocketAddr,
     remote: SocketAddr,
+    address: Name,
     slots: Mutex<Slots>,
 }
 
@@ -73,7 +74,8 @@ impl H2 {
         builder.timer(TokioTimer::new()).adaptive_window(true);
         let (send, driver) = builder.handshake(io).await?;
         let slots = Slots { active: 0, most: usize::MAX, waiting: VecDeque::new(), over: false, idle_since: anchor.now() };
-        let facts = Arc::new(Facts { anchor, number, local, remote, slots: Mutex::new(slots) });
+        let facts =
+            Arc::new(Facts { anchor, number, local, remote, address: remote.to_string().into(), slots: Mutex::new(slots) });
         let shared = Arc::clone(&facts);
         tokio::spawn(async move {
             let mut driver = pin!(driver);
@@ -130,6 +132,7 @@ impl H2 {
             idle,
             local: facts.local,
             remote: facts.remote,
+            address: facts.address.clone(),
             marks: Arc::clone(&marks),
         };
         exchange.state().current.connection = Some(used);

@@ -1,6 +1,7 @@
 //! An upstream's bytes, with the marks of when they moved.
 
 use crate::gateway::connect::Stream;
+use crate::gateway::pieces::poll_write_pieces;
 use crate::gateway::record::Marks;
 use std::io;
 use std::pin::Pin;
@@ -59,7 +60,7 @@ impl AsyncWrite for UpstreamIo {
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let written = poll_write_pieces(Pin::new(&mut self.stream), cx, bytes);
         self.wrote(written)
     }
 

@@ -16,6 +16,7 @@ use super::route::Destination;
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionState, Nanos};
 use rustc_hash::FxHashMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Most idle connections that one upstream keeps.
 const IDLE_MAX: usize = 1_024;
+
+/// A connection that was used less long ago is not looked at before it is used again: to send finds out whether it is still there.
+const JUST_USED: Nanos = 1_000_000;
 
 /// All upstreams.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ pub(crate) struct Upstream {
     /// Exchanges by HTTP/1.1 that may be under way at once.
     room: Arc<Semaphore>,
     /// Idle connections, the one that was used last at the end.
-    idle: Mutex<Vec<H1>>,
+    idle: Mutex<Vec<Box<H1>>>,
     h2: Mutex<Option<H2>>,
     /// Held while a connection is opened whose version of HTTP the peer has yet to choose: others may be able to share it.
     choosing: tokio::sync::Mutex<()>,
@@ -50,7 +54,7 @@ pub(crate) struct Upstream {
 #[derive(Debug)]
 pub(crate) enum Carrier {
     /// On a connection of its own.
-    H1(Box<Lease>),
+    H1(Lease),
     /// In a stream.
     H2(Slot),
 }
@@ -58,19 +62,20 @@ pub(crate) enum Carrier {
 /// A connection by HTTP/1.1 for one exchange.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) h1: H1,
+    pub(crate) h1: Box<H1>,
     /// Whether it was opened for this exchange.
     pub(crate) state: ConnectionState,
     upstream: Arc<Upstream>,
-    anchor: Anchor,
     /// Given back after the connection.
     _room: OwnedSemaphorePermit,
 }
 
 /// What is needed to open a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Opening<'a> {
     pub(crate) connector: &'a Connector,
+    /// Whether clients of this very gateway come in at an address.
+    pub(crate) is_own: &'a (dyn Fn(SocketAddr) -> bool + Sync),
     pub(crate) max_head: usize,
 }
 
@@ -149,7 +154,7 @@ impl Pool {
         match connected.protocol {
             Protocol::H1 => {
                 let room = self.room(upstream, exchange).await;
-                self.lease(upstream, connected, room, opening, exchange).await.map(|lease| Carrier::H1(Box::new(lease)))
+                self.lease(upstream, connected, room, opening, exchange).await.map(Carrier::H1)
             }
             Protocol::H2 => {
                 let number = self.number();
@@ -181,15 +186,16 @@ impl Pool {
         is_second: bool,
     ) -> Result<Carrier, Box<ConnectError>> {
         let room = self.room(upstream, exchange).await;
-        if !is_second && let Some(h1) = upstream.usable() {
-            let idle = self.anchor.now().saturating_sub(h1.idle_since);
+        let now = self.anchor.now();
+        if !is_second && let Some(h1) = upstream.usable(now) {
+            let idle = now.saturating_sub(h1.idle_since);
             let lease = self.leased(upstream, h1, ConnectionState::Reused, room);
-            lease.tell(exchange, Some(idle));
-            return Ok(Carrier::H1(Box::new(lease)));
+            lease.tell(exchange, now, Some(idle));
+            return Ok(Carrier::H1(lease));
         }
         let opened = async {
             let connected = self.open(upstream, Protocols::H1, opening, exchange).await?;
-            self.lease(upstream, connected, room, opening, exchange).await.map(|lease| Carrier::H1(Box::new(lease)))
+            self.lease(upstream, connected, room, opening, exchange).await.map(Carrier::H1)
         };
         Box::pin(opened).await
     }
@@ -216,7 +222,11 @@ impl Pool {
     ) -> Result<Connected, Box<ConnectError>> {
         let steps = Arc::new(Steps::new(self.anchor));
         exchange.state().current.steps = Some(Arc::clone(&steps));
-        opening.connector.connect(&upstream.destination.origin, protocols, &steps).await
+        let origin = &upstream.destination.origin;
+        let connected = opening.connector.connect(origin, protocols, &steps).await?;
+        // A name, or another address of this machine: known only now.
+        let circles = connected.via.is_none() && (opening.is_own)(connected.remote);
+        if circles { Err(ConnectError::circle(origin, connected.remote)) } else { Ok(connected) }
     }
 
     async fn lease(
@@ -229,13 +239,13 @@ impl Pool {
     ) -> Result<Lease, Box<ConnectError>> {
         let h1 = H1::new(connected, self.number(), self.anchor, opening.max_head).await;
         let h1 = h1.map_err(|error| ConnectError::http(&upstream.destination.origin, &error))?;
-        let lease = self.leased(upstream, h1, ConnectionState::New, room);
-        lease.tell(exchange, None);
+        let lease = self.leased(upstream, Box::new(h1), ConnectionState::New, room);
+        lease.tell(exchange, self.anchor.now(), None);
         Ok(lease)
     }
 
-    fn leased(&self, upstream: &Arc<Upstream>, h1: H1, state: ConnectionState, room: OwnedSemaphorePermit) -> Lease {
-        Lease { h1, state, upstream: Arc::clone(upstream), anchor: self.anchor, _room: room }
+    fn leased(&self, upstream: &Arc<Upstream>, h1: Box<H1>, state: ConnectionState, room: OwnedSemaphorePermit) -> Lease {
+        Lease { h1, state, upstream: Arc::clone(upstream), _room: room }
     }
 
     fn number(&self) -> NonZeroU64 {
@@ -253,7 +263,7 @@ impl Pool {
                 let fresh = now.saturating_sub(h1.idle_since) < longest;
                 (fresh && h1.is_usable()).then_some(h1)
             });
-            let mut kept: Vec<H1> = kept.collect();
+            let mut kept: Vec<Box<H1>> = kept.collect();
             let mut since = upstream.idle();
             // What came back meanwhile was used later.
             kept.append(&mut since);
@@ -266,9 +276,10 @@ impl Pool {
             .retain(|_, upstream| Arc::strong_count(upstream) > 1 || !upstream.idle().is_empty() || upstream.h2().is_some());
     }
 
-    /// Closes all idle connections: those to come are to be opened in another way.
+    /// Begins anew: what comes is to be opened in another way, or limited otherwise. What is under way ends with its exchange.
     pub(crate) fn clear(&self) {
-        for upstream in self.upstreams().values() {
+        let upstreams = std::mem::take(&mut *self.upstreams());
+        for upstream in upstreams.values() {
             upstream.idle().clear();
             *upstream.h2() = None;
         }
@@ -287,10 +298,10 @@ impl Pool {
 
 impl Upstream {
     /// The idle connection that was used last and is still good.
-    fn usable(&self) -> Option<H1> {
+    fn usable(&self, now: Nanos) -> Option<Box<H1>> {
         loop {
             let mut h1 = self.idle().pop()?;
-            if h1.is_usable() {
+            if now.saturating_sub(h1.idle_since) < JUST_USED || h1.is_usable() {
                 return Some(h1);
             }
         }
@@ -300,7 +311,7 @@ impl Upstream {
         !self.idle().is_empty()
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<H1>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Box<H1>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -311,25 +322,26 @@ impl Upstream {
 
 impl Lease {
     /// Tells an exchange what carries it.
-    fn tell(&self, exchange: &Exchange, idle: Option<Nanos>) {
-        let H1 { number, local, remote, marks, .. } = &self.h1;
+    fn tell(&self, exchange: &Exchange, at: Nanos, idle: Option<Nanos>) {
+        let H1 { number, local, remote, address, marks, .. } = &*self.h1;
         let used = Used {
-            at: self.anchor.now(),
+            at,
             number: Some(*number),
             state: self.state,
             idle,
             local: *local,
             remote: *remote,
+            address: address.clone(),
             marks: Arc::clone(marks),
         };
         exchange.state().current.connection = Some(used);
     }
 
-    /// Gives the connection back, for the next one if it can take one.
-    pub(crate) fn give_back(self) {
-        let Self { mut h1, upstream, anchor, _room, .. } = self;
+    /// Gives the connection back at `at`, for the next one if it can take one.
+    pub(crate) fn give_back(self, at: Nanos) {
+        let Self { mut h1, upstream, _room, .. } = self;
         if h1.is_usable() {
-            h1.idle_since = anchor.now();
+            h1.idle_since = at;
             let mut idle = upstream.idle();
             if idle.len() < IDLE_MAX {
                 idle.push(h1);

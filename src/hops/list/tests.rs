@@ -37,6 +37,7 @@ fn attempt(id: u64, caller: CallerId, path: &str, start: u64, judged: Judged) ->
         number: None,
         client: (None, None),
         pair: (None, None),
+        address: None,
         opaque: false,
         inferred: false,
         key: Key { method: "GET".into(), path: path.into(), digest: 0, target: 1 },

@@ -1,9 +1,10 @@
 //! One connection of a process.
 
 use super::exchange::Exchange;
+use super::tls::Opaque;
 use super::unread::Unread;
 use crate::model::{ConnectionFact, Kind, Name, Nanos, Outcome};
-use crate::wire::http1;
+use crate::wire::{http1, postgres};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -25,18 +26,20 @@ pub(super) struct Setup {
     pub(super) proxy: Option<(Nanos, Nanos)>,
     /// TLS handshake.
     pub(super) tls: Option<(Nanos, Nanos)>,
+    /// A database let the client in.
+    pub(super) login: Option<(Nanos, Nanos)>,
 }
 
 impl Setup {
     /// When its last step ended.
     pub(super) fn end(&self) -> Nanos {
-        let ends = [self.dns, self.connect, self.proxy, self.tls];
+        let ends = [self.dns, self.connect, self.proxy, self.tls, self.login];
         ends.into_iter().flatten().map(|(_, end)| end).max().unwrap_or(self.start)
     }
 
-    /// What connecting and handshaking took.
+    /// What connecting, handshaking and being let in took.
     fn cost(&self) -> Nanos {
-        [self.connect, self.tls].into_iter().flatten().map(|(start, end)| end.saturating_sub(start)).sum()
+        [self.connect, self.tls, self.login].into_iter().flatten().map(|(start, end)| end.saturating_sub(start)).sum()
     }
 }
 
@@ -52,6 +55,7 @@ pub(super) struct Handshake {
 #[derive(Debug, Default)]
 pub(super) struct Layer {
     pub(super) http: http1::Connection,
+    pub(super) postgres: postgres::Connection,
     /// Exchanges whose answer has not ended, oldest first.
     pub(super) exchanges: VecDeque<Exchange>,
     /// The turn under way, where the protocol is not known.
@@ -108,7 +112,9 @@ pub(super) struct Connection {
     pub(super) connected: bool,
     pub(super) handshake: Option<Handshake>,
     /// A ClientHello went by that no session of the process claimed (so far).
-    pub(super) opaque: Option<super::tls::Opaque>,
+    pub(super) opaque: Option<Box<Opaque>>,
+    /// The process of a database's server that serves it.
+    pub(super) backend: Option<u32>,
     /// It carried ciphertext whose plaintext is had.
     pub(super) has_plaintext: bool,
     pub(super) raw: Layer,
@@ -166,9 +172,15 @@ impl Connection {
     pub(super) fn handshake_since(&self) -> Option<Nanos> {
         match (&self.handshake, &self.opaque) {
             (Some(handshake), _) => handshake.end.is_none().then_some(handshake.start),
-            (None, Some(opaque)) => opaque.ended.is_none().then_some(opaque.start),
+            (None, Some(opaque)) => opaque.is_shaking().then_some(opaque.start),
             (None, None) => None,
         }
+    }
+
+    /// Since when a database has been asked to let the client in.
+    pub(super) fn login_since(&self) -> Option<Nanos> {
+        let (start, _) = self.setup.login?;
+        (!self.layer().postgres.is_ready()).then_some(start)
     }
 
     /// The layer that carries the protocol.

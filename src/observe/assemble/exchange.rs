@@ -3,10 +3,11 @@
 use super::MILLI;
 use super::connection::Setup;
 use super::stall::Busy;
-use crate::hops::Movement;
-use crate::model::{ConnectionState, Nanos, Phase, SpanId, Timeline};
+use crate::hops::{How, Judged, Movement, peer_failed};
+use crate::model::{ConnectionState, Nanos, Outcome, Phase, SpanId, Timeline};
 use crate::wire::headers::ContentType;
 use crate::wire::http1::{Fact, RequestBody, RequestHead, ResponseBody, ResponseHead};
+use crate::wire::postgres::SqlState;
 
 /// Bytes that lay unread for less are not worth telling: the kernel's answer is this coarse.
 pub(super) const LATE_MIN: Nanos = 10 * MILLI;
@@ -76,10 +77,24 @@ pub(super) struct Exchange {
     pub(super) decided: bool,
     pub(super) parent: Option<SpanId>,
     pub(super) id: u64,
-    /// It is a turn from writing to reading of a protocol that is not read.
-    pub(super) is_turn: bool,
-    /// What is read before then may be session tickets instead of an answer.
-    pub(super) tickets_until: Nanos,
+    pub(super) protocol: Protocol,
+    /// The caller asked that it be stopped: how it is judged if it was.
+    pub(super) stopped: Option<Judged>,
+    /// The longest time that the next piece of the answer was waited for.
+    pub(super) gap: Option<Nanos>,
+}
+
+/// What an exchange is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http,
+    /// A query of PostgreSQL: what it does, and with what it failed.
+    Query {
+        operation: &'static str,
+        error: Option<SqlState>,
+    },
+    /// A turn from writing to reading of a protocol that is not read.
+    Turn,
 }
 
 impl Exchange {
@@ -114,8 +129,9 @@ impl Exchange {
             decided: false,
             parent: None,
             id,
-            is_turn: false,
-            tickets_until: 0,
+            protocol: Protocol::Http,
+            stopped: None,
+            gap: None,
         }
     }
 
@@ -132,13 +148,19 @@ impl Exchange {
         self.received += bytes;
         self.reads += 1;
         let arrived = moved.arrived.clamp(self.last_read.unwrap_or(self.sent_at).min(moved.end), moved.end);
-        if self.first_byte.is_none_or(|(read, _)| read < self.tickets_until) {
-            self.first_byte = Some((moved.end, arrived));
+        match (self.first_byte, self.last_read) {
+            (Some(_), Some(last)) => self.gap = self.gap.max(Some(arrived.saturating_sub(last))),
+            _ => self.first_byte = Some((moved.end, arrived)),
         }
         if moved.end - arrived >= LATE_MIN && self.late.len() < LATE_STRETCHES {
             self.late.push((arrived, moved.end));
         }
         self.last_read = Some(moved.end);
+    }
+
+    /// What was read so far is no answer.
+    pub(super) const fn is_unanswered(&mut self) {
+        (self.first_byte, self.gap) = (None, None);
     }
 
     /// Takes what a reader learned of it.
@@ -173,6 +195,11 @@ impl Exchange {
         Some(matches!(kind, ContentType::EventStream | ContentType::JsonLines))
     }
 
+    /// Whether it is known what was asked.
+    pub(super) fn is_known(&self) -> bool {
+        self.has_head || matches!(self.protocol, Protocol::Query { .. })
+    }
+
     /// Whether any byte of the answer came.
     pub(super) const fn is_answered(&self) -> bool {
         self.first_byte.is_some()
@@ -181,6 +208,16 @@ impl Exchange {
     /// The last move of either side.
     pub(super) fn last_move(&self) -> Nanos {
         self.movement().last()
+    }
+
+    /// Judges an end at `at`.
+    pub(super) fn judge(&self, how: How, at: Nanos) -> Judged {
+        match (self.protocol, how, self.stopped) {
+            (Protocol::Http, ..) | (_, How::PeerClosed(_) | How::CallerLeft, _) => self.movement().judge(how, at),
+            (Protocol::Query { error: Some(SqlState::QUERY_CANCELED), .. }, How::Complete, Some(judged)) => judged,
+            (Protocol::Query { error: Some(_), .. }, How::Complete, _) => peer_failed(Outcome::Error, None),
+            (Protocol::Query { error: None, .. } | Protocol::Turn, How::Complete, _) => Judged::plain(Outcome::Ok, None),
+        }
     }
 
     /// What moved on it.
@@ -238,7 +275,7 @@ impl Exchange {
             }
             line.line.push(phase, end.min(until));
         };
-        if self.is_turn {
+        if self.protocol != Protocol::Http {
             to(&mut line, Phase::Stream, until);
             return line.line;
         }
@@ -284,8 +321,13 @@ impl Steps {
 
     /// The steps of a set-up.
     pub(super) fn setup(&mut self, setup: &Setup) {
-        let steps =
-            [(Phase::Dns, setup.dns), (Phase::Connect, setup.connect), (Phase::Proxy, setup.proxy), (Phase::Tls, setup.tls)];
+        let steps = [
+            (Phase::Dns, setup.dns),
+            (Phase::Connect, setup.connect),
+            (Phase::Proxy, setup.proxy),
+            (Phase::Tls, setup.tls),
+            (Phase::Connect, setup.login),
+        ];
         for (phase, step) in steps {
             if let Some((from, to)) = step {
                 self.step(phase, from, to);

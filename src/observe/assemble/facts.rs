@@ -1,7 +1,7 @@
 //! What the readers tell, applied to a connection's exchanges.
 
 use super::connection::{Connection, LastCall};
-use super::exchange::{Exchange, Moved};
+use super::exchange::{Exchange, Moved, Protocol};
 use super::inbound::{self, Serving};
 use super::peer::{self, Asked};
 use super::process::Process;
@@ -85,11 +85,11 @@ pub(super) fn apply(
     }
 }
 
-fn find(connection: &mut Connection, number: u64) -> Option<&mut Exchange> {
+pub(super) fn find(connection: &mut Connection, number: u64) -> Option<&mut Exchange> {
     connection.layer_mut().exchanges.iter_mut().find(|exchange| exchange.number == number)
 }
 
-fn remove(connection: &mut Connection, number: u64) -> Option<Exchange> {
+pub(super) fn remove(connection: &mut Connection, number: u64) -> Option<Exchange> {
     let exchanges = &mut connection.layer_mut().exchanges;
     let index = exchanges.iter().position(|exchange| exchange.number == number)?;
     exchanges.remove(index)
@@ -155,6 +155,10 @@ fn line_digest(bytes: &[u8]) -> u64 {
 }
 
 fn key(exchange: &Exchange) -> Key {
+    if let Protocol::Query { operation, .. } = exchange.protocol {
+        // What it says is not kept: it is like no other.
+        return Key { method: operation.into(), digest: exchange.id, ..Key::default() };
+    }
     Key {
         method: exchange.head.method.clone(),
         path: exchange.head.path.clone(),
@@ -164,7 +168,7 @@ fn key(exchange: &Exchange) -> Key {
 }
 
 /// Looks for the hop that an exchange is another attempt of.
-fn join(process: &Process, shared: &mut Shared, connection: &mut Connection, number: u64) {
+pub(super) fn join(process: &Process, shared: &mut Shared, connection: &mut Connection, number: u64) {
     let named = match connection.layer().exchanges.iter().find(|exchange| exchange.number == number) {
         Some(exchange) if !exchange.decided => peer::name(&shared.naming, connection, asked(exchange)),
         _ => return,
@@ -175,11 +179,11 @@ fn join(process: &Process, shared: &mut Shared, connection: &mut Connection, num
 }
 
 fn hop_of(process: &Process, shared: &mut Shared, exchange: &Exchange, dependency: &crate::model::Name) -> Option<usize> {
-    if !shared.hops.is_awaited(process.id, dependency) || !exchange.has_head {
+    if !shared.hops.is_awaited(process.id, dependency) || !exchange.is_known() {
         return None;
     }
     let key = key(exchange);
-    let same = |other: &Exchange| other.has_head && self::key(other) == key;
+    let same = |other: &Exchange| other.is_known() && self::key(other) == key;
     let candidate = Candidate {
         caller: process.id,
         dependency,
@@ -205,11 +209,16 @@ pub(super) fn attempt(
     at: Nanos,
 ) -> Try {
     let named = peer::name(&shared.naming, connection, asked(exchange));
-    let operation = match (exchange.is_turn, exchange.has_head) {
-        (true, _) if connection.is_opaque() => "tls".into(),
-        (true, _) => "tcp".into(),
-        (false, true) => provider::operation(&exchange.head.method, &exchange.head.path).into(),
-        (false, false) => "http".into(),
+    let operation = match (exchange.protocol, exchange.has_head) {
+        (Protocol::Turn, _) if connection.is_opaque() => "tls".into(),
+        (Protocol::Turn, _) => "tcp".into(),
+        (Protocol::Query { operation, .. }, _) => operation.into(),
+        (Protocol::Http, true) => provider::operation(&exchange.head.method, &exchange.head.path).into(),
+        (Protocol::Http, false) => "http".into(),
+    };
+    let error_type = match exchange.protocol {
+        Protocol::Query { error, .. } => error.map(|error| error.as_str().into()),
+        Protocol::Http | Protocol::Turn => exchange.answer.as_ref().and_then(|answer| answer.error_code.clone()),
     };
     let failed = judged.is_some_and(|judged| judged.failed_by.is_some());
     let answer = exchange.answer.as_ref();
@@ -229,12 +238,12 @@ pub(super) fn attempt(
         timeline: unread::lay(exchange.timeline(&process.stalls, at), connection.unread),
         judged,
         status: exchange.status(),
-        error_type: answer.and_then(|answer| answer.error_code.clone()).filter(|_| failed),
+        error_type: error_type.filter(|_| failed),
         connection: Some(exchange.state),
         idle: exchange.idle,
         retry_after: exchange.response.as_ref().and_then(|head| head.fields.retry_after_ms).map(|ms| ms.saturating_mul(MILLI)),
-        gap: None,
-        stream: exchange.streams().filter(|_| !exchange.is_turn).or(exchange.body.stream),
+        gap: exchange.gap.filter(|_| connection.is_opaque()),
+        stream: exchange.streams().or(exchange.body.stream),
         model: answer.and_then(|answer| answer.model.clone()).or_else(|| exchange.body.model.clone()),
         tokens: Tokens {
             input: answer.and_then(|answer| answer.input_tokens),
@@ -246,8 +255,9 @@ pub(super) fn attempt(
         number: connection.number,
         client: (Some(exchange.state), connection.own),
         pair: (connection.own, connection.peer),
+        address: connection.peer.map(|peer| peer.to_string().into()),
         opaque: connection.is_opaque(),
-        inferred: exchange.is_turn,
+        inferred: exchange.protocol == Protocol::Turn,
         key: key(exchange),
         late: exchange.noticed_late().to_vec(),
     }
@@ -262,12 +272,8 @@ pub(super) fn finish(
     how: How,
     at: Nanos,
 ) {
-    let judged = if exchange.is_turn && how == How::Complete {
-        Judged::plain(Outcome::Ok, None)
-    } else {
-        exchange.movement().judge(how, at)
-    };
-    if !exchange.decided && !exchange.is_turn {
+    let judged = exchange.judge(how, at);
+    if !exchange.decided && exchange.protocol == Protocol::Http {
         let named = peer::name(&shared.naming, connection, asked(&exchange));
         exchange.joined = hop_of(process, shared, &exchange, &named.name);
     }

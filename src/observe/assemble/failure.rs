@@ -9,6 +9,7 @@ use super::{MILLI, Seen, Shared, inbound};
 use crate::hops::{Candidate, Judged, Key, Try, caller_left, peer_failed};
 use crate::model::naming::Named;
 use crate::model::{Bytes, ConnectionState, Name, Nanos, Origin, Outcome, Phase, Timeline, Tokens};
+use crate::wire::postgres::SqlState;
 
 /// A look-up of the same name that follows a failed one at once is part of it: one for each family of addresses.
 const AGAIN_WITHIN: Nanos = 50 * MILLI;
@@ -71,11 +72,35 @@ pub(super) fn left_in_handshake(process: &mut Process, shared: &mut Shared, conn
     if connection.accepted || connection.calls > 0 || connection.failed.is_some() {
         return;
     }
+    let why = connection.opaque.as_ref().and_then(|opaque| opaque.failed);
     let judged = match connection.peer_closed {
         Some(closed) => peer_failed(Outcome::Tls, Some(closed.errno).filter(|&errno| errno != 0)),
+        None if why.is_some() => peer_failed(Outcome::Tls, None),
         None => caller_left(at.saturating_sub(connection.last_cipher.map_or(start, |(end, _)| end.max(start)))),
     };
-    failed(process, shared, connection, Phase::Tls, at, judged);
+    failed_by(process, shared, connection, Phase::Tls, at, judged, why.map(Into::into));
+}
+
+/// A database did not let the client in.
+pub(super) fn not_let_in(process: &mut Process, shared: &mut Shared, connection: &mut Connection, at: Nanos, error: SqlState) {
+    if connection.calls > 0 || connection.failed.is_some() {
+        return;
+    }
+    let outcome = if error == SqlState::TOO_MANY_CONNECTIONS { Outcome::Shed } else { Outcome::Error };
+    failed_by(process, shared, connection, Phase::Connect, at, peer_failed(outcome, None), Some(error.as_str().into()));
+}
+
+/// A connection to a database ended before the client was let in.
+pub(super) fn left_in_login(process: &mut Process, shared: &mut Shared, connection: &mut Connection, at: Nanos) {
+    let Some(start) = connection.login_since() else { return };
+    if connection.calls > 0 || connection.failed.is_some() {
+        return;
+    }
+    let judged = match connection.peer_closed {
+        Some(closed) => peer_failed(Outcome::Reset, Some(closed.errno).filter(|&errno| errno != 0)),
+        None => caller_left(at.saturating_sub(start)),
+    };
+    failed(process, shared, connection, Phase::Connect, at, judged);
 }
 
 /// A forward proxy refused to lead on.
@@ -102,9 +127,22 @@ fn failed(
     at: Nanos,
     judged: Judged,
 ) -> Option<usize> {
+    failed_by(process, shared, connection, phase, at, judged, None)
+}
+
+/// As [`failed`], with a code that says why.
+fn failed_by(
+    process: &mut Process,
+    shared: &mut Shared,
+    connection: &mut Connection,
+    phase: Phase,
+    at: Nanos,
+    judged: Judged,
+    error_type: Option<Name>,
+) -> Option<usize> {
     connection.failed = Some(judged.outcome);
     shared.hops.begin();
-    let attempt = attempt_of_setup(process, shared, connection, phase, at, Some(judged));
+    let attempt = Try { error_type, ..attempt_of_setup(process, shared, connection, phase, at, Some(judged)) };
     let (kind, name) = (attempt.named.kind, attempt.named.name.clone());
     connection.dependency = Some((kind, name));
     let joined = join(process, shared, &attempt);
@@ -143,6 +181,7 @@ pub(super) fn attempt_of_setup(
         number: connection.number,
         client: (Some(ConnectionState::New), connection.own),
         pair: (connection.own, connection.peer),
+        address: connection.peer.map(|peer| peer.to_string().into()),
         opaque: connection.is_opaque(),
         late: connection.setup.late.clone(),
         is_loop: connection.nonblocking,
@@ -188,6 +227,7 @@ fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timel
         number: None,
         client: (None, None),
         pair: (None, None),
+        address: None,
         opaque: false,
         inferred: false,
         key: Key::default(),

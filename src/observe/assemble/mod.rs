@@ -16,6 +16,7 @@ mod open;
 mod opens;
 mod peer;
 mod process;
+mod query;
 mod resolve;
 mod stall;
 mod tls;

@@ -103,5 +103,6 @@ fn setting_up(connection: &Connection) -> Option<Phase> {
     if connection.connecting {
         return Some(Phase::Connect);
     }
-    connection.handshake_since().map(|_| Phase::Tls)
+    let shaking = connection.handshake_since().map(|_| Phase::Tls);
+    shaking.or_else(|| connection.login_since().map(|_| Phase::Connect))
 }

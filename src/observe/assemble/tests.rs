@@ -3,7 +3,9 @@
 mod exchange;
 mod failure;
 mod join;
+mod opaque;
 mod properties;
+mod query;
 mod tree;
 mod unread;
 
@@ -178,7 +180,7 @@ impl Script {
     /// At `at`, `bytes` lie in every connection, the last of which came `age` ms ago.
     pub(super) fn settle(&mut self, at: f64, bytes: u32, age: f64) {
         let threads = self.threads.clone();
-        let queue = Queue { bytes, age: (age * 1e6) as u64, inode: 1 };
+        let queue = Queue { bytes, age: (age * 1e6) as u64, inode: 1, ended: false };
         self.assembler.settle((at * 1e6) as u64, &|_| threads.clone(), &mut |_, _| Some(queue));
     }
 

@@ -1,14 +1,14 @@
 //! TLS: sessions of OpenSSL, and what can be told of TLS that is linked into the program.
 
-use super::connection::Handshake;
-use crate::model::{Name, Nanos, redact};
-
-/// Record types.
-const CHANGE_CIPHER_SPEC: u8 = 20;
-const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
-/// Bytes of a record's head.
-const HEAD: usize = 5;
+use super::connection::{Connection, Handshake};
+use super::exchange::Moved;
+use super::process::Process;
+use super::transfer::Bytes;
+use super::{Shared, turn};
+use crate::hops::How;
+use crate::model::{Name, Nanos, error_type};
+use crate::wire::Direction;
+use crate::wire::tls::{self, Alert, Fact};
 
 /// An `SSL*`.
 #[derive(Debug, Default)]
@@ -23,114 +23,84 @@ pub(super) struct Session {
 /// TLS of which only record heads are seen.
 #[derive(Debug)]
 pub(super) struct Opaque {
+    reader: tls::Connection,
     /// When the ClientHello went.
     pub(super) start: Nanos,
-    /// When the handshake ended, as far as record heads tell.
-    pub(super) ended: Option<Nanos>,
-    /// The client changed ciphers.
-    changed: bool,
-    /// The client sent its encrypted `Finished` as a handshake record: TLS 1.2.
-    finished: bool,
-    /// When the server was last heard.
-    heard: Nanos,
+    /// Why the handshake cannot end well.
+    pub(super) failed: Option<&'static str>,
 }
 
 impl Opaque {
-    /// A ClientHello went by.
-    pub(super) const fn new(start: Nanos) -> Self {
-        Self { start, ended: None, changed: false, finished: false, heard: start }
+    /// A ClientHello goes by.
+    pub(super) fn new(start: Nanos) -> Self {
+        Self { reader: tls::Connection::new(), start, failed: None }
     }
 
-    /// The server sent something.
-    pub(super) fn heard(&mut self, at: Nanos) {
-        if self.ended.is_none() {
-            self.heard = at;
-        }
+    /// Whether the handshake is under way.
+    pub(super) const fn is_shaking(&self) -> bool {
+        self.reader.handshake_ended().is_none()
     }
 
-    /// The client sent something; whether application data is among it that is no part of the handshake.
-    pub(super) fn sent(&mut self, bytes: &[u8], at: Nanos) -> bool {
-        if self.ended.is_some() {
-            return true;
+    fn read(&mut self, bytes: &Bytes<'_>) -> Vec<Fact> {
+        let mut told = Vec::new();
+        for chunk in [bytes.missing, bytes.chunk] {
+            self.reader.feed(bytes.direction, chunk, &mut |fact| told.push(fact));
         }
-        for kind in record_types(bytes) {
-            match kind {
-                CHANGE_CIPHER_SPEC => self.changed = true,
-                HANDSHAKE if self.changed => self.finished = true,
-                APPLICATION_DATA if self.ended.is_some() => return true,
-                APPLICATION_DATA if self.finished => {
-                    self.ended = Some(self.heard);
-                    return true;
-                }
-                // TLS 1.3: the first one is the client's `Finished`.
-                APPLICATION_DATA => self.ended = Some(at),
-                _ => {}
+        told
+    }
+}
+
+/// Feeds bytes of a connection that the process opened to the reader of its records.
+pub(super) fn feed(process: &mut Process, shared: &mut Shared, connection: &mut Connection, moved: Moved, bytes: &Bytes<'_>) {
+    let Some(opaque) = &mut connection.opaque else { return };
+    let mut answered = false;
+    for fact in opaque.read(bytes) {
+        answered |= matches!(fact, Fact::ResponseStarted { .. } | Fact::Content { .. });
+        apply(process, shared, connection, moved, fact);
+    }
+    match bytes.direction {
+        Direction::Request if connection.layer().turn.as_ref().is_some_and(|turn| !turn.is_answered()) => {
+            turn::wrote(connection, moved, bytes.chunk.len());
+        }
+        Direction::Response if answered => turn::read(connection, moved, bytes.chunk.len()),
+        Direction::Request | Direction::Response => {}
+    }
+}
+
+fn apply(process: &mut Process, shared: &mut Shared, connection: &mut Connection, moved: Moved, fact: Fact) {
+    match fact {
+        Fact::ClientHello { hello, .. } => connection.sni = hello.server_name.or(connection.sni.take()),
+        Fact::HandshakeEnded { at, .. } => connection.setup.tls = connection.setup.tls.map(|(start, _)| (start, at)),
+        Fact::Alert { alert: Some(alert), .. } if alert.is_goodbye() => {}
+        Fact::Alert { direction, alert, .. } => fails(connection, code(direction, alert)),
+        Fact::NotTls { .. } => fails(connection, error_type::NOT_TLS),
+        Fact::RequestStarted { at, .. } => {
+            // What the server says may show what the client had said before.
+            let moved = if at < moved.end { Moved { start: at, end: at, ..moved } } else { moved };
+            turn::begin(process, shared, connection, moved);
+        }
+        Fact::ResponseStarted { .. } => {
+            if let Some(turn) = &mut connection.layer_mut().turn {
+                turn.is_unanswered();
             }
         }
-        false
-    }
-
-    /// How long a round trip took at most, as the handshake shows.
-    pub(super) fn round_trip(&self) -> Nanos {
-        self.heard.saturating_sub(self.start)
+        Fact::ResponseEnded { at, .. } => turn::end(process, shared, connection, How::Complete, at),
+        Fact::ServerHello { .. } | Fact::RequestEnded { .. } | Fact::Content { .. } => {}
     }
 }
 
-/// Whether these are the first bytes of a ClientHello.
-pub(super) fn is_client_hello(bytes: &[u8]) -> bool {
-    matches!(bytes, [HANDSHAKE, 3, 0..=4, _, _, 1, ..])
-}
-
-/// Types of the records that begin in these bytes, as far as their heads lie within.
-fn record_types(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let (head, body) = rest.split_at_checked(HEAD)?;
-        let length = usize::from(u16::from_be_bytes([head[3], head[4]]));
-        rest = body.get(length..).unwrap_or_default();
-        (matches!(head[0], 20..=23) && head[1] == 3).then_some(head[0])
-    })
-}
-
-/// The server name in a ClientHello.
-pub(super) fn server_name(hello: &[u8]) -> Option<Name> {
-    // Record and handshake heads, version, random.
-    let mut at = Reader(hello.get(HEAD + 4 + 2 + 32..)?);
-    at.vector(1)?;
-    at.vector(2)?;
-    at.vector(1)?;
-    at.take(2)?;
-    loop {
-        let kind = at.number(2)?;
-        let body = at.vector(2)?;
-        if kind == 0 {
-            let mut names = Reader(body);
-            names.take(2)?;
-            if names.number(1)? != 0 {
-                return None;
-            }
-            let name = std::str::from_utf8(names.vector(2)?).ok()?;
-            let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-            return valid.then(|| redact::name(&name.to_ascii_lowercase()).into());
-        }
+fn fails(connection: &mut Connection, why: &'static str) {
+    if let Some(opaque) = connection.opaque.as_mut().filter(|opaque| opaque.is_shaking()) {
+        opaque.failed.get_or_insert(why);
     }
 }
 
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn number(&mut self, bytes: usize) -> Option<usize> {
-        Some(self.take(bytes)?.iter().fold(0, |number, &byte| number << 8 | usize::from(byte)))
-    }
-
-    fn vector(&mut self, length_bytes: usize) -> Option<&'a [u8]> {
-        let length = self.number(length_bytes)?;
-        self.take(length)
+/// The code of a handshake that an alert ended.
+fn code(direction: Direction, alert: Option<Alert>) -> &'static str {
+    match (direction, alert) {
+        (Direction::Request, Some(Alert { description: 45, .. })) => error_type::CERTIFICATE_EXPIRED,
+        (Direction::Request, Some(Alert { description: 48, .. })) => error_type::CERTIFICATE_UNKNOWN_ISSUER,
+        (Direction::Request, Some(alert)) if alert.is_distrust() => error_type::CERTIFICATE,
+        _ => error_type::TLS_ALERT,
     }
 }

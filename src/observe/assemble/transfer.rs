@@ -4,15 +4,14 @@ use super::connection::{Connection, Layer};
 use super::exchange::{LATE_MIN, Moved};
 use super::process::Process;
 use super::tls::{self, Opaque};
-use super::{MILLI, Seen, Shared, facts, failure, turn};
+use super::{MILLI, Seen, Shared, facts, failure, query, turn};
 use crate::hops::How;
 use crate::model::Nanos;
 use crate::observer::layout::{AGE_UNKNOWN, flag};
 use crate::wire::http1::{Fact, ResponseBody};
+use crate::wire::tls::is_client_hello;
 use crate::wire::{Chunk, Direction};
 
-/// Session tickets come as late as this after a handshake, round trips not counted: Linux delays acknowledgements so long.
-const TICKETS: Nanos = 50 * MILLI;
 /// Most stretches of a set-up that are kept.
 const LATE_STRETCHES: usize = 16;
 
@@ -70,100 +69,101 @@ pub(super) fn moved(process: &mut Process, shared: &mut Shared, connection: &mut
     if is_cipher {
         if !is_write {
             connection.last_cipher = Some((moved.end, moved.arrived));
-            let shaking = connection.handshake.as_ref().is_some_and(|handshake| handshake.end.is_none());
-            if shaking && moved.arrived < moved.end && connection.setup.late.len() < LATE_STRETCHES {
-                connection.setup.late.push((moved.arrived, moved.end));
+            if connection.handshake.as_ref().is_some_and(|handshake| handshake.end.is_none()) {
+                note_late(connection, moved);
             }
         }
         return;
     }
     let (head, _) = seen.entry.parts();
-    let fresh = connection.raw.position == [None, None] || connection.raw.http.is_upgraded();
-    if connection.opaque.is_none()
-        && is_write != connection.accepted
-        && tls::is_client_hello(head)
-        && fresh_or_turn(connection, fresh)
-    {
-        connection.opaque = Some(Opaque::new(seen.start));
+    if connection.opaque.is_none() && is_write != connection.accepted && is_client_hello(head) && may_begin_tls(connection) {
+        connection.opaque = Some(Box::new(Opaque::new(seen.start)));
         connection.setup.tls = Some((seen.start, seen.end));
-        connection.sni = tls::server_name(head).or(connection.sni.take());
         forget_turn(shared, &mut connection.raw);
-        return;
     }
-    if connection.opaque.is_some() {
-        opaque(process, shared, connection, seen, moved, is_write);
-    } else {
+    if connection.opaque.is_none() {
         feed(process, shared, connection, seen, moved, is_write);
+    } else if !connection.accepted {
+        let bytes = Bytes::of(&mut connection.raw, seen, moved, is_write, false);
+        tls::feed(process, shared, connection, moved, &bytes);
     }
 }
 
-/// A ClientHello comes first, or after a preface of another protocol (PostgreSQL).
-fn fresh_or_turn(connection: &Connection, fresh: bool) -> bool {
-    fresh || (connection.raw.http.is_http() == Some(false) && !connection.raw.was_http)
+/// Notes that what the peer did for a set-up lay unread, if it did.
+pub(super) fn note_late(connection: &mut Connection, moved: Moved) {
+    if moved.arrived < moved.end && connection.setup.late.len() < LATE_STRETCHES {
+        connection.setup.late.push((moved.arrived, moved.end));
+    }
 }
 
-fn forget_turn(shared: &mut Shared, layer: &mut Layer) {
+/// A ClientHello comes first, or after what another protocol says before.
+fn may_begin_tls(connection: &Connection) -> bool {
+    let raw = &connection.raw;
+    let is_other = raw.postgres.is_encrypted() || (raw.http.is_http() == Some(false) && !raw.was_http);
+    raw.position == [None, None] || raw.http.is_upgraded() || is_other
+}
+
+pub(super) fn forget_turn(shared: &mut Shared, layer: &mut Layer) {
     if layer.turn.take().is_some() {
         shared.hops.forget();
     }
 }
 
-/// Bytes of TLS that is linked into the program.
-fn opaque(process: &mut Process, shared: &mut Shared, connection: &mut Connection, seen: Seen<'_>, moved: Moved, is_write: bool) {
-    let Some(opaque) = connection.opaque.as_mut() else { return };
-    let bytes = seen.entry.record.rc.unsigned_abs();
-    if is_write == connection.accepted {
-        opaque.heard(moved.end);
-        if opaque.ended.is_some() && !connection.accepted {
-            turn::read(connection, moved, bytes);
+/// What a call moved, for a reader.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bytes<'a> {
+    pub(super) direction: Direction,
+    /// Bytes before it that were not recorded.
+    pub(super) missing: Chunk<'static>,
+    pub(super) chunk: Chunk<'a>,
+}
+
+impl<'a> Bytes<'a> {
+    /// Reads them off a record, and notes how far the layer's direction came.
+    fn of(layer: &mut Layer, seen: Seen<'a>, moved: Moved, is_write: bool, accepted: bool) -> Self {
+        let record = &seen.entry.record;
+        let count = record.rc.unsigned_abs();
+        let direction = if is_write != accepted { Direction::Request } else { Direction::Response };
+        let (head, tail) = seen.entry.parts();
+        let skipped = count.saturating_sub(head.len() as u64 + tail.len() as u64);
+        let place = &mut layer.position[usize::from(!is_write)];
+        let missing = place.map_or(0, |position| record.offset.saturating_sub(position));
+        *place = Some(record.offset.saturating_add(count));
+        Self {
+            direction,
+            missing: Chunk { at: moved.start, skipped: missing, ..Chunk::default() },
+            chunk: Chunk { at: moved.end, head, skipped, tail },
         }
-        return;
-    }
-    let was_over = opaque.ended.is_some();
-    let asks = opaque.sent(seen.entry.parts().0, moved.end);
-    if !was_over && let Some(ended) = opaque.ended {
-        connection.setup.tls = Some((opaque.start, ended));
-    }
-    if asks && !connection.accepted {
-        // Tickets come within a round trip of the handshake's end, the second one after an acknowledgement.
-        let tickets_until = opaque.ended.map_or(0, |ended| ended + opaque.round_trip() * 3 / 2 + TICKETS);
-        turn::write(process, shared, connection, moved, bytes, tickets_until);
     }
 }
 
 /// Feeds bytes to the reader of their layer.
 fn feed(process: &mut Process, shared: &mut Shared, connection: &mut Connection, seen: Seen<'_>, moved: Moved, is_write: bool) {
-    let record = &seen.entry.record;
-    let bytes = record.rc.unsigned_abs();
-    let is_request = is_write != connection.accepted;
-    let direction = if is_request { Direction::Request } else { Direction::Response };
-    let (head, tail) = seen.entry.parts();
-    let skipped = bytes.saturating_sub(head.len() as u64 + tail.len() as u64);
-    let chunk = Chunk { at: moved.end, head, skipped, tail };
     let accepted = connection.accepted;
+    let bytes = Bytes::of(connection.layer_mut(), seen, moved, is_write, accepted);
+    if !accepted && query::feed(process, shared, connection, moved, &bytes) {
+        return;
+    }
+    let (count, first) = (bytes.chunk.len(), bytes.chunk.head);
+    let is_request = bytes.direction == Direction::Request;
     let layer = connection.layer_mut();
-    let place = &mut layer.position[usize::from(!is_write)];
-    let missing = place.map_or(0, |position| record.offset.saturating_sub(position));
-    *place = Some(record.offset.saturating_add(bytes));
     let mut told = Vec::new();
     let mut wrote = false;
     if !accepted {
         if !is_request {
             if let Some(exchange) = layer.exchanges.front_mut() {
-                exchange.read(moved, bytes);
+                exchange.read(moved, count);
             }
         } else if let Some(exchange) = layer.exchanges.back_mut().filter(|exchange| !exchange.request_ended) {
-            exchange.wrote(moved, bytes);
+            exchange.wrote(moved, count);
             wrote = true;
         }
     }
-    if missing > 0 {
-        let gap = Chunk { at: moved.start, head: &[], skipped: missing, tail: &[] };
-        layer.http.feed(direction, gap, &mut |fact| told.push(fact));
+    for chunk in [bytes.missing, bytes.chunk] {
+        layer.http.feed(bytes.direction, chunk, &mut |fact| told.push(fact));
     }
-    layer.http.feed(direction, chunk, &mut |fact| told.push(fact));
     for fact in told {
-        facts::apply(process, shared, connection, moved, head, fact);
+        facts::apply(process, shared, connection, moved, first, fact);
     }
     let layer = connection.layer_mut();
     if is_request
@@ -171,14 +171,14 @@ fn feed(process: &mut Process, shared: &mut Shared, connection: &mut Connection,
         && !accepted
         && let Some(exchange) = layer.exchanges.back_mut()
     {
-        exchange.wrote(moved, bytes);
+        exchange.wrote(moved, count);
     }
     let unread = layer.http.is_http() == Some(false) && !layer.was_http && !layer.http.is_upgraded();
     if unread && !accepted && !connection.unix && connection.connected {
-        if !is_request {
-            turn::read(connection, moved, bytes);
-        } else if !turn::is_preface(head) {
-            turn::write(process, shared, connection, moved, bytes, 0);
+        if is_request {
+            turn::write(process, shared, connection, moved, count);
+        } else {
+            turn::read(connection, moved, count);
         }
     }
 }
@@ -197,6 +197,7 @@ fn broke(process: &mut Process, shared: &mut Shared, connection: &mut Connection
     if errno == 0 {
         end_of_answers(process, shared, connection, at, |_| true);
     }
+    query::end(process, shared, connection);
     facts::finish_all(process, shared, connection, How::PeerClosed(errno), at);
     turn::end(process, shared, connection, How::PeerClosed(errno), at);
 }
@@ -208,12 +209,14 @@ pub(super) fn caller_left(process: &mut Process, shared: &mut Shared, connection
         return;
     }
     failure::left_in_handshake(process, shared, connection, at);
+    failure::left_in_login(process, shared, connection, at);
     let (how, at) = match connection.peer_closed {
         Some(closed) => (How::PeerClosed(closed.errno), closed.at),
         None => (How::CallerLeft, at),
     };
     // Where framing was lost in bytes that were not kept, the close is the only sign of the end.
     end_of_answers(process, shared, connection, at, |framed| framed);
+    query::end(process, shared, connection);
     facts::finish_all(process, shared, connection, how, at);
     turn::end(process, shared, connection, how, at);
 }

@@ -1,7 +1,7 @@
 //! Turns from writing to reading, where the protocol is not read: other protocols, and TLS linked into the program.
 
 use super::connection::Connection;
-use super::exchange::{Exchange, Moved};
+use super::exchange::{Exchange, Moved, Protocol};
 use super::process::Process;
 use super::{MILLI, Shared, facts};
 use crate::hops::How;
@@ -9,33 +9,28 @@ use crate::model::{ConnectionState, Nanos};
 
 /// What is written last and never answered (a goodbye) is no call when the close follows within this time.
 const GOODBYE: Nanos = 100 * MILLI;
-/// PostgreSQL's request to speak TLS.
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-
-/// Whether these bytes only ask whether TLS is spoken.
-pub(super) fn is_preface(bytes: &[u8]) -> bool {
-    bytes == SSL_REQUEST
-}
 
 /// Bytes went. The first after a read begin a turn.
-pub(super) fn write(
-    process: &mut Process,
-    shared: &mut Shared,
-    connection: &mut Connection,
-    moved: Moved,
-    bytes: u64,
-    tickets_until: Nanos,
-) {
+pub(super) fn write(process: &mut Process, shared: &mut Shared, connection: &mut Connection, moved: Moved, bytes: u64) {
     if connection.layer().turn.as_ref().is_some_and(|turn| turn.is_answered()) {
         end(process, shared, connection, How::Complete, moved.start);
     }
     if connection.layer().turn.is_none() {
-        let mut turn = facts::begin(process, shared, connection, connection.calls, moved);
-        turn.is_turn = true;
-        turn.request_ended = true;
-        turn.tickets_until = tickets_until;
-        connection.layer_mut().turn = Some(turn);
+        begin(process, shared, connection, moved);
     }
+    wrote(connection, moved, bytes);
+}
+
+/// A turn begins.
+pub(super) fn begin(process: &mut Process, shared: &mut Shared, connection: &mut Connection, moved: Moved) {
+    let mut turn = facts::begin(process, shared, connection, connection.calls, moved);
+    turn.protocol = Protocol::Turn;
+    turn.request_ended = true;
+    connection.layer_mut().turn = Some(turn);
+}
+
+/// Bytes of the turn under way went.
+pub(super) fn wrote(connection: &mut Connection, moved: Moved, bytes: u64) {
     if let Some(turn) = &mut connection.layer_mut().turn {
         turn.sent = turn.sent.saturating_add(bytes);
         turn.sent_at = turn.sent_at.max(moved.end);

@@ -66,7 +66,7 @@ impl RequestContent {
         body
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         self.decoder.retained_bytes() + self.json.as_ref().map_or(0, |json| json.retained_bytes())
     }
@@ -137,7 +137,7 @@ impl ResponseContent {
         self.facts
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         self.decoder.retained_bytes()
             + match &self.form {

@@ -102,7 +102,7 @@ impl Collector {
         self.in_cut_line = true;
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         self.bytes.capacity()
     }

@@ -181,8 +181,9 @@ impl Connection {
     }
 
     /// Bytes held on the heap.
-    #[cfg(test)]
-    fn retained_bytes(&self) -> usize {
+    #[cfg(any(test, fuzzing))]
+    #[must_use]
+    pub fn retained_bytes(&self) -> usize {
         self.outstanding.capacity() * size_of::<Exchange>() + self.requests.retained_bytes() + self.responses.retained_bytes()
     }
 }

@@ -371,7 +371,7 @@ impl Side {
         self.head.clear();
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         self.head.retained_bytes()
             + match &self.state {

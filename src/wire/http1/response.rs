@@ -362,7 +362,7 @@ impl Side {
         matches!(self.state, State::Opaque)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         self.head.retained_bytes()
             + match &self.state {

@@ -12,6 +12,7 @@ mod query;
 mod server;
 
 use super::{Chunk, Direction};
+use crate::model::error_type;
 use client::Client;
 use query::Queries;
 use server::Server;
@@ -37,7 +38,7 @@ pub enum Fact {
     /// The connection is set up. `backend` is the server's process, by which a query is cancelled.
     Ready { at: u64, backend: Option<u32> },
     /// An error of no query: why the connection is not set up, or will be closed.
-    Error { at: u64, error: Option<SqlState> },
+    Error { at: u64, error: SqlState },
     /// The connection was made to cancel what this server process does.
     CancelAsked { at: u64, backend: u32 },
     /// The first byte of a query.
@@ -46,7 +47,7 @@ pub enum Fact {
     QuerySent { query: u64, at: u64, bytes: u64, operation: &'static str },
     /// The first byte of an answer. Told anew like [`Fact::QuerySent`].
     AnswerStarted { query: u64, at: u64 },
-    /// The last byte of an answer.
+    /// The last byte of an answer, or its error: the server may be ready for more much later.
     AnswerEnded { query: u64, at: u64, bytes: u64, error: Option<SqlState> },
     /// The client said goodbye.
     Terminated { at: u64 },
@@ -59,22 +60,24 @@ pub enum Fact {
 pub struct SqlState([u8; 5]);
 
 impl SqlState {
+    /// An error whose code was not seen.
+    pub const UNKNOWN: Self = Self([0; 5]);
     /// No more connections are let in (`too_many_connections`).
     pub const TOO_MANY_CONNECTIONS: Self = Self(*b"53300");
     /// The query was stopped: by a timeout of the server, or since the client asked for it (`query_canceled`).
     pub const QUERY_CANCELED: Self = Self(*b"57014");
 
-    /// `None` = these bytes are no code.
-    fn new(bytes: [u8; 5]) -> Option<Self> {
-        bytes.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()).then_some(Self(bytes))
+    fn new(bytes: [u8; 5]) -> Self {
+        let is_code = bytes.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        if is_code { Self(bytes) } else { Self::UNKNOWN }
     }
 
-    /// As it is written.
+    /// As it is written; `_OTHER` where it is not known, as OpenTelemetry spells that.
     #[must_use]
     pub const fn as_str(&self) -> &str {
         match std::str::from_utf8(&self.0) {
-            Ok(text) => text,
-            Err(_) => "",
+            Ok(text) if self.0[0] != 0 => text,
+            _ => error_type::OTHER,
         }
     }
 }

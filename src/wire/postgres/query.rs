@@ -16,7 +16,7 @@ pub(super) struct Queries {
     /// Those whose answer has not ended, oldest first.
     list: VecDeque<Query>,
     /// The server steps over all messages up to the next `Sync`, since one of them failed with this.
-    failing: Option<Option<SqlState>>,
+    failing: Option<SqlState>,
 }
 
 /// What a message of the extended protocol is to its query.
@@ -56,7 +56,8 @@ struct Query {
     answered: Option<u64>,
     received: u64,
     error: Option<SqlState>,
-    failed: bool,
+    /// When its own error came.
+    failed: Option<u64>,
 }
 
 impl Queries {
@@ -191,9 +192,9 @@ impl Queries {
     }
 
     /// A query failed.
-    pub(super) fn failed(&mut self, error: Option<SqlState>, tell: &mut impl FnMut(Fact)) {
+    pub(super) fn failed(&mut self, at: u64, error: SqlState, tell: &mut impl FnMut(Fact)) {
         let Some(query) = self.list.front_mut() else { return };
-        (query.error, query.failed) = (error, true);
+        (query.error, query.failed) = (Some(error), Some(at));
         self.failing = Some(error);
         self.end_done(tell);
     }
@@ -210,11 +211,8 @@ impl Queries {
             over -= 1;
         }
         for mut query in self.list.drain(..over) {
-            if let Some(error) = failing
-                && !query.failed
-                && query.steps != Some(0)
-            {
-                query.error = error;
+            if query.steps != Some(0) {
+                query.error = query.error.or(failing);
             }
             query.answers(at, tell);
             query.end(at, tell);
@@ -234,7 +232,7 @@ impl Queries {
 
     /// Nothing more of the server comes: what failed is over.
     pub(super) fn end(&mut self, tell: &mut impl FnMut(Fact)) {
-        if let Some(query) = self.list.pop_front_if(|query| query.failed) {
+        if let Some(query) = self.list.pop_front_if(|query| query.failed.is_some()) {
             query.end(query.answered.unwrap_or(query.sent_at), tell);
         }
     }
@@ -266,7 +264,7 @@ impl Queries {
     /// Ends the oldest query if it is not the server's next `ReadyForQuery` that does.
     fn end_done(&mut self, tell: &mut impl FnMut(Fact)) {
         let is_done = |query: &mut Query| {
-            let answered = query.answered.is_some() && (query.steps == Some(0) || query.failed);
+            let answered = query.answered.is_some() && (query.steps == Some(0) || query.failed.is_some());
             answered && !query.open && query.syncs == 0
         };
         if let Some(query) = self.list.pop_front_if(is_done) {
@@ -296,7 +294,9 @@ impl Query {
         }
     }
 
+    /// Its answer ended at `at`, or with its error.
     fn end(&self, at: u64, tell: &mut impl FnMut(Fact)) {
+        let at = self.failed.unwrap_or(at);
         tell(Fact::AnswerEnded { query: self.number, at, bytes: self.received, error: self.error });
     }
 }

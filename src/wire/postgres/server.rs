@@ -76,8 +76,8 @@ impl Failure {
         }
     }
 
-    fn code(&self) -> Option<SqlState> {
-        if self.length == self.code.len() { SqlState::new(self.code) } else { None }
+    fn code(&self) -> SqlState {
+        if self.length == self.code.len() { SqlState::new(self.code) } else { SqlState::UNKNOWN }
     }
 }
 
@@ -235,7 +235,7 @@ impl Answer {
             (b'G', _) => queries.copies(),
             (b'Z', _) => queries.ready(at, tell),
             (b'E', Reading::Error(failure)) if queries.is_empty() => tell(Fact::Error { at, error: failure.code() }),
-            (b'E', Reading::Error(failure)) => queries.failed(failure.code(), tell),
+            (b'E', Reading::Error(failure)) => queries.failed(at, failure.code(), tell),
             _ => {}
         }
     }

@@ -211,8 +211,13 @@ impl Handshake {
         if direction == Direction::Request && !self.client.hello.has_begun() {
             self.started = at;
         }
-        if self.side_mut(direction).hello.push(bytes) {
-            self.hello_seen(direction, at, tell);
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.side(direction).hello.is_done() {
+            let (taken, is_complete) = self.side_mut(direction).hello.push(rest);
+            rest = &rest[taken..];
+            if is_complete {
+                self.hello_seen(direction, at, tell);
+            }
         }
     }
 

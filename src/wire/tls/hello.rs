@@ -52,15 +52,18 @@ impl Collector {
         self.done
     }
 
-    /// Takes bytes; whether it is complete with them.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> bool {
-        let room = self.needs().unwrap_or(HEAD).min(HELLO_MAX) - self.bytes.len();
-        let (taken, rest) = bytes.split_at(bytes.len().min(room));
-        self.bytes.extend_from_slice(taken);
-        match self.needs() {
-            Some(length) if self.bytes.len() >= length.min(HELLO_MAX) => true,
-            Some(_) if !rest.is_empty() => self.push(rest),
-            _ => false,
+    /// Takes bytes up to its end; how many, and whether it is complete with them.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut taken = 0;
+        loop {
+            let needs = self.needs().unwrap_or(HEAD).min(HELLO_MAX);
+            let part = &bytes[taken..(taken + needs - self.bytes.len()).min(bytes.len())];
+            self.bytes.extend_from_slice(part);
+            taken += part.len();
+            let is_complete = self.needs().is_some_and(|needs| self.bytes.len() >= needs.min(HELLO_MAX));
+            if is_complete || taken == bytes.len() {
+                return (taken, is_complete);
+            }
         }
     }
 

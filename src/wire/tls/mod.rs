@@ -142,11 +142,23 @@ impl Alert {
         })
     }
 
+    /// Whether it ends a connection in good order.
+    #[must_use]
+    pub const fn is_goodbye(self) -> bool {
+        matches!(self.description, 0 | 90)
+    }
+
     /// Whether a client said by it that it does not trust the certificate it was shown, as one does that pins.
     #[must_use]
     pub const fn is_distrust(self) -> bool {
         matches!(self.description, 42..=46 | 48)
     }
+}
+
+/// Whether bytes begin a client's hello.
+#[must_use]
+pub const fn is_client_hello(bytes: &[u8]) -> bool {
+    matches!(bytes, [22, 3, 0..=4, _, _, hello::CLIENT_HELLO, ..])
 }
 
 /// One connection, read from both directions.

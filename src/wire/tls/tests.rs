@@ -400,3 +400,10 @@ fn a_hello_may_come_in_several_records_and_calls() {
     let end = hello.len() / 7;
     assert_eq!(brief(&facts), [format!("hello of api.example.com [\"h2\", \"http/1.1\"] @0..{end}")]);
 }
+
+#[test]
+fn what_follows_a_hello_in_its_record_is_no_second_one() {
+    let hello = carrying(22, &[client_message(), client_message(), vec![0; 40]].concat());
+    let facts = read(&hello.chunks(7).map(|part| (Request, 0, part.to_vec())).collect::<Vec<_>>());
+    assert_eq!(brief(&facts), ["hello of api.example.com [\"h2\", \"http/1.1\"] @0..0"]);
+}

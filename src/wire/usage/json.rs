@@ -177,7 +177,7 @@ impl Tokenizer {
         self.longer = false;
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn retained_bytes(&self) -> usize {
         self.text.capacity()
     }

@@ -35,10 +35,9 @@ impl Authority {
         let certificate = server.signed_by(&key, &issuer).unwrap();
 
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, pem: &str| std::fs::write(folder.path().join(name), pem).unwrap();
-        write("ca.pem", &issuer.pem());
-        write("server.pem", &certificate.pem());
-        write("server.key", &key.serialize_pem());
+        for (name, pem) in [("ca.pem", issuer.pem()), ("server.crt", certificate.pem()), ("server.key", key.serialize_pem())] {
+            std::fs::write(folder.path().join(name), pem).unwrap();
+        }
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -48,14 +47,14 @@ impl Authority {
         Self { folder, config: Arc::new(config) }
     }
 
-    /// Where the authority's certificate lies, for `SSL_CERT_FILE` and its like.
+    /// Where the authority's certificate lies, for `SSL_CERT_FILE` and its like; beside it `server.crt` and `server.key`.
     pub(crate) fn file(&self) -> PathBuf {
         Path::join(self.folder.path(), "ca.pem")
     }
 
     /// Where the server's certificate and its key lie, for a server of another process.
     pub(crate) fn server(&self) -> (PathBuf, PathBuf) {
-        (self.folder.path().join("server.pem"), self.folder.path().join("server.key"))
+        (self.folder.path().join("server.crt"), self.folder.path().join("server.key"))
     }
 
     pub(crate) fn config(&self) -> Arc<ServerConfig> {

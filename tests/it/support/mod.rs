@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod chroma;
 pub(crate) mod peers;
+pub(crate) mod postgres;
 pub(crate) mod replies;
 pub(crate) mod report;
 pub(crate) mod request;

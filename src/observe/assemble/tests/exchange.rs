@@ -195,52 +195,20 @@ fn plaintext_of_tls_is_read_with_the_arrival_of_its_ciphertext() {
 }
 
 #[test]
-fn tls_linked_into_the_program_is_timed_by_its_record_heads() {
-    let mut script = Script::new();
-    script.connect(1, ("10.1.1.1", 443), 0.0, 5.0);
-    let mut hello = vec![22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3];
-    hello.extend_from_slice(&[9; 32]);
-    hello.extend_from_slice(&[0, 0, 2, 19, 1, 1, 0]);
-    let name = b"api.example.com";
-    let mut extension = vec![0, 0, 0, name.len() as u8 + 5, 0, name.len() as u8 + 3, 0, 0, name.len() as u8];
-    extension.extend_from_slice(name);
-    hello.extend_from_slice(&(extension.len() as u16).to_be_bytes());
-    hello.extend_from_slice(&extension);
-    script.write(1, 5.0, &hello);
-    script.read(1, 15.0, &[22, 3, 3, 0, 1, 2, 23, 3, 3, 0, 1, 0]);
-    let record = |kind: u8, length: u8| [&[kind, 3, 3, 0, length][..], &vec![0; usize::from(length)]].concat();
-    script.write(1, 16.0, &[record(20, 1), record(23, 53)].concat());
-    script.write(1, 17.0, &record(23, 100));
-    // Two session tickets, the second after an acknowledgement that the system held back.
-    script.read(1, 26.0, &record(23, 200));
-    script.read(1, 60.0, &record(23, 200));
-    script.read(1, 117.0, &record(23, 60));
-    script.read(1, 137.0, &record(23, 60));
-    script.close(1, 140.0);
-    let hop = script.hop(200.0);
-    assert_eq!(phases(&hop), [(Phase::Connect, 5), (Phase::Tls, 11), (Phase::Send, 1), (Phase::Wait, 100), (Phase::Stream, 20)]);
-    assert_eq!(hop.dependency.as_deref(), Some("api.example.com"));
-    assert!(hop.inferred && call(&hop).opaque && call(&hop).status.is_none());
-    assert_eq!(call(&hop).outcome, Some(Outcome::Ok));
-}
-
-#[test]
 fn a_protocol_that_is_not_read_gives_a_hop_for_each_turn() {
     let mut script = Script::new();
-    script.connect(1, ("10.1.1.1", 5432), 0.0, 1.0);
-    script.write(1, 1.0, &[0, 0, 0, 8, 4, 210, 22, 47]);
-    script.read(1, 2.0, b"N");
-    script.write(1, 2.0, b"\0\0\0\x10\0\x03\0\0user\0me\0");
-    script.read(1, 5.0, b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
-    script.write(1, 6.0, b"Q\0\0\0\x0dselect 1\0");
-    script.read(1, 106.0, b"T...");
-    script.read(1, 108.0, b"Z\0\0\0\x05I");
-    script.write(1, 200.0, b"X\0\0\0\x04");
+    script.connect(1, ("10.1.1.1", 6379), 0.0, 1.0);
+    script.write(1, 1.0, b"*1\r\n$4\r\nPING\r\n");
+    script.read(1, 2.0, b"+PONG\r\n");
+    script.write(1, 6.0, b"*2\r\n$4\r\nKEYS\r\n$1\r\n*\r\n");
+    script.read(1, 106.0, b"*1\r\n");
+    script.read(1, 108.0, b"$1\r\na\r\n");
+    script.write(1, 200.0, b"*1\r\n$4\r\nQUIT\r\n");
     script.close(1, 200.1);
     let hops = script.hops(300.0);
     assert_eq!(hops.len(), 2);
     assert_eq!(phases(&hops[1]), [(Phase::Wait, 100), (Phase::Stream, 2)]);
-    assert_eq!((&*hops[1].operation, hops[1].dependency.as_deref(), hops[1].inferred), ("tcp", Some("10.1.1.1:5432"), true));
+    assert_eq!((&*hops[1].operation, hops[1].dependency.as_deref(), hops[1].inferred), ("tcp", Some("10.1.1.1:6379"), true));
 }
 
 #[test]

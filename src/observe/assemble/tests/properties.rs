@@ -15,6 +15,15 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         Just(vec![22, 3, 1, 0, 4, 1, 0, 0, 0]),
         Just(vec![20, 3, 3, 0, 1, 1, 23, 3, 3, 0, 1, 0]),
         Just(b"CONNECT a:443 HTTP/1.1\r\n\r\n".to_vec()),
+        Just(vec![0, 0, 0, 8, 4, 210, 22, 47]),
+        Just(b"N".to_vec()),
+        Just(b"\0\0\0\x10\0\x03\0\0user\0me\0".to_vec()),
+        Just(b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\0\0\0\0".to_vec()),
+        Just(b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x07\0\0\0\0Z\0\0\0\x05I".to_vec()),
+        Just(b"Q\0\0\0\x0dselect 1\0".to_vec()),
+        Just(b"P\0\0\0\x08\0\0\0\0B\0\0\0\x0c\0\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04".to_vec()),
+        Just(b"E\0\0\0\x0cC57014\0\0".to_vec()),
+        Just(b"C\0\0\0\x06a\0Z\0\0\0\x05I".to_vec()),
         Just(endpoint(DOCS)),
         Just([endpoint(DOCS), endpoint(("10.0.0.1", 80))].concat()),
         Just([&mapped("127.0.0.1")[..], b"docs"].concat()),
@@ -55,19 +64,6 @@ fn hops_beyond_the_limit_are_counted_as_dropped() {
     let out = script.finish(100.0);
     assert_eq!(out.spans.len(), 3);
     assert!(out.losses.dropped["hops_full"] > 0);
-}
-
-proptest! {
-    #[test]
-    fn any_hello_is_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 43usize..60, byte in any::<u8>()) {
-        let mut hello = vec![22, 3, 1, 0, 90, 1, 0, 0, 86];
-        hello.extend_from_slice(&bytes);
-        if let Some(place) = hello.get_mut(at) {
-            *place = byte;
-        }
-        super::super::tls::server_name(&hello);
-        super::super::tls::Opaque::new(0).sent(&hello, 1);
-    }
 }
 
 proptest! {
