@@ -262,11 +262,10 @@ impl Sidecar {
     /// Ends: cuts off what is under way, and sends what is left to the collector, at most for so long.
     pub fn finish(self, export: Duration) {
         let Self { hub, server, gateway, .. } = self;
-        // It is still asked what it saw.
-        let gone = gateway.view();
-        drop(gateway);
+        // The hub has a view of its own of what it saw.
+        gateway.close();
         hub.shutdown(export);
-        drop((server, gone));
+        drop(server);
     }
 }
 

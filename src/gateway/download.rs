@@ -4,7 +4,7 @@ use super::failure;
 use super::record::{Exchange, Marks, Recorder, Ticket};
 use super::upstream::{Lease, Slot, poll_driven};
 use crate::hops::{How, Judged};
-use crate::model::{Nanos, grpc};
+use crate::model::{FailedBy, Nanos, Outcome, grpc};
 use crate::wire::http1::{ResponseBody, ResponseContent};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -27,7 +27,7 @@ pub(crate) enum Download {
     Relay(Box<Relay>),
 }
 
-/// An exchange that is being recorded. Dropped before it is told how it ended, its client has left.
+/// An exchange that is being recorded. Dropped before it is told how it ended, its client has left, or all is cut off.
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) exchange: Arc<Exchange>,
@@ -97,9 +97,18 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
+<<<<<<< HEAD
+        if self.ticket.is_none() {
+            return;
+        }
+        match self.exchange.downstream.has_left() {
+            None if self.recorder.is_closing() => self.judged(Judged::plain(Outcome::Cancelled, Some(FailedBy::Own)), self.now()),
+            left => self.end(How::CallerLeft, left.map_or_else(|| self.now(), |(at, _)| at)),
+=======
         if self.ticket.is_some() && !self.recorder.is_stopped() {
             let at = self.exchange.downstream.has_left().map_or_else(|| self.now(), |(at, _)| at);
             self.end(How::CallerLeft, at);
+>>>>>>> main
         }
     }
 }

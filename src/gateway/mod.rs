@@ -314,6 +314,12 @@ impl Gateway {
         self.shared.recorder.finish()
     }
 
+    /// Stops. What is under way is cut off by hopwatch itself, and whoever looks next is told all that ended.
+    pub fn close(mut self) {
+        self.shared.recorder.close();
+        self.stop();
+    }
+
     fn stop(&mut self) {
         self.shared.recorder.stop();
         drop(self.stop.take());

@@ -6,9 +6,9 @@ use std::time::Duration;
 use hopwatch::export::otlp::OtlpConfig;
 use hopwatch::{Hopwatch, Kind};
 
-use crate::real::Receiver;
+use crate::collector::real::Receiver;
+use crate::collector::seen::{agree, spans};
 use crate::samples::BOTH;
-use crate::seen::{agree, spans};
 
 type Failure = Box<dyn Error + Send + Sync>;
 

@@ -10,19 +10,20 @@
 mod support;
 
 #[cfg(test)]
+#[path = "../it/support/ask.rs"]
+#[expect(dead_code, reason = "shared with tests that use all of it")]
+mod ask;
+#[cfg(test)]
+#[path = "../it/support/collector/mod.rs"]
+mod collector;
+#[cfg(test)]
 mod library;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
-mod peer;
-#[cfg(test)]
-mod real;
-#[cfg(test)]
 mod run;
 #[cfg(test)]
 mod samples;
-#[cfg(test)]
-mod seen;
 #[cfg(test)]
 mod unlucky;
 #[cfg(test)]

@@ -6,9 +6,9 @@ use hopwatch::export::otlp::{Exporter, OtlpConfig};
 use metrics::{Unit, counter, describe_histogram, gauge, histogram};
 use serde_json::Value;
 
-use crate::real::Receiver;
+use crate::collector::real::Receiver;
+use crate::collector::seen::{attributes, list};
 use crate::samples::{BOTH, PATIENCE, counts, is, push};
-use crate::seen::{attributes, list};
 
 /// The metrics of the last request by their names.
 fn last(requests: &[Value]) -> BTreeMap<String, Value> {

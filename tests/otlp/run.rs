@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 use hopwatch::export::otlp::OtlpProtocol;
 use serde_json::Value;
 
-use crate::peer::{Peer, Reply};
-use crate::real::Receiver;
+use crate::collector::peer::{Peer, Reply};
+use crate::collector::real::Receiver;
+use crate::collector::seen::{Seen, agree, spans};
 use crate::samples::BOTH;
-use crate::seen::{Seen, agree, spans};
 use crate::support::replies::{CHAT, completion, documents, found, unavailable};
 use crate::support::server::{Router, Server};
 
@@ -164,7 +164,8 @@ fn checked(root: &Seen, seen: &[Seen], receiver: &Receiver, output: &Output) {
 
 #[test]
 fn a_collector_that_is_away_changes_nothing_but_one_line() {
-    let Ended { output, report } = ended(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", crate::peer::nobody()))]);
+    let Ended { output, report } =
+        ended(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", crate::collector::peer::nobody()))]);
     assert_eq!(output.status.code(), Some(7));
     let said = String::from_utf8_lossy(&output.stderr);
     let line = said.lines().find(|line| line.contains("were not exported")).unwrap_or_else(|| panic!("{said}"));

@@ -7,11 +7,8 @@ use hopwatch::export::otlp::{ExportCounts, Exporter, OtlpConfig, OtlpProtocol};
 use hopwatch::model::clock::monotonic;
 use hopwatch::model::{Call, Kind, Origin, Outcome, Phase, Role, Span, Timeline};
 
-/// Far above what anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Both ways to speak to a collector.
-pub(crate) const BOTH: [OtlpProtocol; 2] = [OtlpProtocol::Grpc, OtlpProtocol::HttpProtobuf];
+pub(crate) use crate::ask::PATIENCE;
+pub(crate) use crate::collector::BOTH;
 
 /// A hop of 3 ms with this id.
 pub(crate) fn hop(id: u64) -> Span {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hopwatch::export::otlp::{Exporter, OtlpProtocol};
 
-use crate::peer::{Peer, Reply, nobody};
+use crate::collector::peer::{Peer, Reply, nobody};
 use crate::samples::{BOTH, PATIENCE, config, counts, is, push, until};
 
 /// Exactly these ids were taken, each once.

@@ -7,7 +7,7 @@ use hopwatch::export::otlp::{Exporter, OtlpConfig, OtlpProtocol};
 use tracing::span;
 use tracing::subscriber::Subscriber;
 
-use crate::peer::{Peer, Reply};
+use crate::collector::peer::{Peer, Reply};
 use crate::samples::{BOTH, PATIENCE, config, counts, is, push, until};
 
 #[test]

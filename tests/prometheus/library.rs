@@ -5,8 +5,9 @@ use std::time::Duration;
 use hopwatch::{Ending, Hopwatch, Kind, Outcome};
 use serde_json::Value;
 
-use crate::parts::{Prometheus, check_metrics, part, wait_for};
-use crate::run::Scraped;
+use crate::ask::wait_for;
+use crate::part::part;
+use crate::prometheus::{Prometheus, Scraped, check_metrics};
 
 const ROUNDS: usize = 5;
 

@@ -9,8 +9,15 @@
 mod support;
 
 #[cfg(test)]
+#[path = "../it/support/ask.rs"]
+mod ask;
+#[cfg(test)]
 mod library;
 #[cfg(test)]
-mod parts;
+#[path = "../it/support/part.rs"]
+mod part;
+#[cfg(test)]
+#[path = "../it/support/prometheus.rs"]
+mod prometheus;
 #[cfg(test)]
 mod run;

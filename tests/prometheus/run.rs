@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::parts::{self, Prometheus, check_metrics, get, part, wait_for};
+use crate::ask::{PATIENCE, get, wait_for};
+use crate::part::part;
+use crate::prometheus::{Prometheus, Scraped, check_metrics};
 use crate::support::replies::{CHAT, documents, rate_limited, stream};
 use crate::support::script::Script;
 use crate::support::server::{Router, Server};
 
 const ROUNDS: usize = 4;
-/// Metrics are in nanoseconds, the report in microseconds: what rounding may make of one value.
-const ROUNDING_S: f64 = 0.000_001;
 
 /// What the program calls; the tool answers `/held` when it is released.
 struct Servers {
@@ -36,7 +36,7 @@ impl Servers {
         let tool = Router::new()
             .route("/lookup", |_| Script::answer(404, &[], &json!({"error": "no such order"})))
             .route("/held", move |_| {
-                let _gone = released.lock().unwrap().recv_timeout(parts::PATIENCE);
+                let _gone = released.lock().unwrap().recv_timeout(PATIENCE);
                 Script::json(&json!({}))
             })
             .start();
@@ -178,64 +178,4 @@ fn each_call_is_counted_once_however_often_it_is_scraped() {
     servers.release.send(()).unwrap();
     running.ended();
     assert!(get(&address, "/metrics").is_err(), "the address is served after the run");
-}
-
-/// What Prometheus has of calls.
-pub(crate) struct Scraped {
-    calls: Vec<(Value, f64)>,
-    counts: Vec<(Value, f64)>,
-    sums: Vec<(Value, f64)>,
-    connections: Vec<(Value, f64)>,
-}
-
-impl Scraped {
-    pub(crate) fn of(prometheus: &Prometheus) -> Self {
-        Self {
-            calls: prometheus.query("sum by (kind, dependency, outcome) (hopwatch_hop_calls_total)"),
-            counts: prometheus.query("hopwatch_hop_phase_seconds_count"),
-            sums: prometheus.query("hopwatch_hop_phase_seconds_sum"),
-            connections: prometheus.query("hopwatch_connections_total"),
-        }
-    }
-
-    /// Against a report, which may also have calls of this operation: they ended after the last scrape.
-    pub(crate) fn equals(&self, report: &Value, held: Option<&str>) {
-        // Of two records of one call the one below is counted.
-        let hops = report["runs"][0]["hops"].as_array().unwrap().iter().filter(|hop| hop["internal"] == false);
-        let held: Vec<&Value> = hops.filter(|hop| held.is_some_and(|held| hop["operation"] == held)).collect();
-        let dependencies = report["dependencies"].as_array().unwrap();
-        assert!(dependencies.len() > 1, "{report:#}");
-        for dependency in dependencies {
-            let (kind, name) = (&dependency["kind"], &dependency["dependency"]);
-            let held = held.iter().filter(|hop| hop["dependency"] == *name).copied().collect::<Vec<_>>();
-            let same = |labels: &Value| labels["kind"] == *kind && labels["dependency"] == *name;
-            let of = |series: &[(Value, f64)], label: &str, value: &str| -> f64 {
-                series.iter().filter(|(labels, _)| same(labels) && labels[label] == *value).map(|(_, value)| value).sum()
-            };
-            for (outcome, calls) in dependency["outcomes"].as_object().unwrap() {
-                let held = held.iter().filter(|hop| hop["outcome"] == **outcome).count() as f64;
-                assert_eq!(of(&self.calls, "outcome", outcome), calls.as_f64().unwrap() - held, "{name} {outcome}: {report:#}");
-            }
-            for (phase, times) in dependency["phases"].as_object().unwrap() {
-                let held: Vec<f64> = held.iter().filter_map(|hop| hop["phases"][phase].as_f64()).filter(|&ms| ms > 0.0).collect();
-                let count = times["count"].as_f64().unwrap() - held.len() as f64;
-                let sum = times["sum_ms"].as_f64().unwrap() - held.iter().sum::<f64>();
-                assert_eq!(of(&self.counts, "phase", phase), count, "{name} {phase}: {report:#}");
-                let scraped = of(&self.sums, "phase", phase);
-                let off = (scraped - sum / 1_000.0).abs();
-                assert!(off <= ROUNDING_S * (1.0 + held.len() as f64), "{name} {phase}: {scraped} s, {sum} ms: {report:#}");
-            }
-            let states = |state: &str| -> f64 {
-                let of = |(labels, _): &&(Value, f64)| labels["dependency"] == *name && labels["state"] == *state;
-                self.connections.iter().filter(of).map(|(_, value)| value).sum()
-            };
-            for state in ["new", "reused"] {
-                let held = held.iter().filter(|hop| hop["attempts"][0]["connection"] == state).count() as f64;
-                assert_eq!(states(state), dependency["connections"][state].as_f64().unwrap() - held, "{name}: {report:#}");
-            }
-        }
-        let phases = |dependency: &Value| dependency["phases"].as_object().unwrap().len();
-        let told: usize = dependencies.iter().map(phases).sum();
-        assert_eq!(self.counts.len(), told, "the same phases on both sides: {:?}\n{report:#}", self.counts);
-    }
 }

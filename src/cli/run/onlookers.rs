@@ -1,11 +1,10 @@
 //! What others learn while the command runs: who asks at the admin address (`--metrics`), and an agent that the run is handed to (`--agent`).
 
-use super::options::Plan;
+use super::options::{AgentPlan, Plan};
 use super::source::{Source, View};
 use crate::agent::address;
 use crate::agent::admin::{Admin, AdminServer};
 use crate::agent::assemble::{RunFacts, process_run};
-use crate::agent::config::RunAgent;
 use crate::agent::handoff::{HOPS_MAX, Handoff, Receiver};
 use crate::agent::hub::{self, Hub, HubOptions};
 use crate::attribution::judge;
@@ -24,8 +23,6 @@ use std::time::Duration;
 
 /// Where the admin address is, for code in the command that wants to know.
 const ENV_ADMIN: &str = "HOPWATCH_ADMIN";
-/// The admin address of an agent that is told nothing else.
-const DEFAULT_AGENT: &str = "127.0.0.1:9470";
 /// How often an agent is told.
 const NEWS: Duration = Duration::from_secs(1);
 /// Most hops that are remembered while the command runs; the report at its end has them all.
@@ -117,15 +114,10 @@ impl Onlookers {
 }
 
 /// The agent that the run is handed to, if it answers.
-fn receiver(agent: RunAgent, run_id: &str) -> Option<Receiver> {
-    let address = match agent {
-        RunAgent::At(address) => address,
-        RunAgent::Auto => address::parse(DEFAULT_AGENT).ok()?,
-    };
+fn receiver(AgentPlan { address, if_any }: AgentPlan, run_id: &str) -> Option<Receiver> {
     match Receiver::find(address, run_id) {
         Ok(receiver) => Some(receiver),
-        // With `auto` there may well be none.
-        Err(_) if agent == RunAgent::Auto => None,
+        Err(_) if if_any => None,
         Err(error) => {
             tell(&format!("hopwatch: no agent at {address}: {error}; the run goes on without\n"));
             None

@@ -3,7 +3,9 @@
 use super::json::JsonFile;
 use super::{export, name};
 use crate::agent::address;
-use crate::agent::config::{Program, RunAgent, Sources, check_dependency_name, check_program_name, parse_kind, parse_place};
+use crate::agent::config::{
+    self as agent_config, Program, RunAgent, Sources, check_dependency_name, check_program_name, parse_kind, parse_place,
+};
 use crate::agent::duration::{self, DurationError};
 use crate::agent::gateway;
 use crate::agent::providers::ProviderRoutes;
@@ -16,7 +18,7 @@ use crate::model::Naming;
 use crate::model::naming::Rule;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,8 +114,8 @@ Short runs end between two scrapes: send those to a collector (OTEL_EXPORTER_OTL
     #[arg(long_help = "\
 Hand the run to an agent (`hopwatch agent`) as it goes on and when it ends, so that many short
 runs are seen in one place: its metrics, its spans, its page. Name its admin address, or `auto`
-for the agent of this host, where there is one [default: $HOPWATCH_AGENT]. A run whose agent is
-away goes on without")]
+for the agent of this host, where there is one: at `agent.admin` of the configuration
+[default: $HOPWATCH_AGENT]. A run whose agent is away goes on without")]
     agent: Option<RunAgent>,
 
     /// Print no report and no notes; errors are still told
@@ -173,7 +175,7 @@ pub(crate) struct Plan {
     /// Where to serve metrics.
     pub(crate) metrics: Option<SocketAddr>,
     /// The agent that the run is handed to.
-    pub(crate) agent: Option<RunAgent>,
+    pub(crate) agent: Option<AgentPlan>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
     /// The gateway that the command is pointed at, where it is seen that way.
@@ -182,6 +184,15 @@ pub(crate) struct Plan {
     pub(crate) otlp: Option<OtlpConfig>,
     /// `source` of the report.
     pub(crate) source: &'static str,
+}
+
+/// The agent that a run is handed to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AgentPlan {
+    /// Its admin address.
+    pub(crate) address: SocketAddr,
+    /// There may well be none.
+    pub(crate) if_any: bool,
 }
 
 /// How the gateway of a run is set up.
@@ -240,12 +251,28 @@ impl RunArgs {
             skip,
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
             metrics: self.metrics,
-            agent: self.agent.or(*settings.run.agent),
+            agent: self.agent.or(*settings.run.agent).map(|agent| AgentPlan::of(agent, &settings)),
             quiet: self.quiet,
             source: "run",
             command,
             arguments,
         })
+    }
+}
+
+impl AgentPlan {
+    /// The agent of this host is where its own settings, which are read here too, let it listen.
+    fn of(agent: RunAgent, settings: &agent_config::Settings) -> Self {
+        match agent {
+            RunAgent::At(address) => Self { address, if_any: false },
+            RunAgent::Auto => {
+                let mut address = *settings.agent.admin;
+                if address.ip().is_unspecified() {
+                    address.set_ip(if address.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() });
+                }
+                Self { address, if_any: true }
+            }
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Recorder {
     flow: Mutex<Flow>,
     /// Locked before `flow`, where both are.
     assembly: Mutex<Assembly>,
+    /// Whatever ends from here on was cut off.
+    closing: AtomicBool,
 }
 
 /// What goes on, and what ended since it was last looked at.
@@ -92,7 +94,18 @@ impl Recorder {
                 keep,
                 missed: 0,
             }),
+            closing: AtomicBool::new(false),
         }
+    }
+
+    /// What is under way is about to be cut off, and nothing follows it: the next look tells all that ended.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what ends now is cut off.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// The clock that all instants are of.
@@ -179,8 +192,9 @@ impl Recorder {
     pub(crate) fn look(&self) -> Live {
         let mut assembly = self.assembly();
         let now = self.anchor.now();
-        assembly.take(&self.flow, now, false);
-        let ended = assembly.hops.settled(&|hop: &Hop, awaited| awaited && hop.may_change(now, true));
+        let is_last = self.is_closing();
+        assembly.take(&self.flow, now, is_last);
+        let ended = assembly.hops.settled(&|hop: &Hop, awaited| !is_last && awaited && hop.may_change(now, true));
         let open = self.open_in(&assembly, now);
         let losses = self.losses_of(&assembly);
         Live { ended: ended.into_iter().map(|hop| hop.span).collect(), open, losses, now }

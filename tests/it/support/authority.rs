@@ -52,6 +52,11 @@ impl Authority {
         Path::join(self.folder.path(), "ca.pem")
     }
 
+    /// Where the server's certificate and its key lie, for a server of another process.
+    pub(crate) fn server(&self) -> (PathBuf, PathBuf) {
+        (self.folder.path().join("server.crt"), self.folder.path().join("server.key"))
+    }
+
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
     }

@@ -14,8 +14,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::peer::nobody;
-use crate::samples::PATIENCE;
+use super::peer::nobody;
+use crate::ask::PATIENCE;
 use crate::support::app;
 
 /// A running receiver.
@@ -80,7 +80,7 @@ impl Receiver {
     pub(crate) fn python() -> Option<Self> {
         let python = app::python()?;
         let folder = tempfile::tempdir().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/otlp/receiver.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/collector/receiver.py");
         let mut command = Command::new(python);
         command.arg(script).arg(folder.path().join("traces")).arg(folder.path().join("metrics"));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

@@ -109,7 +109,7 @@ impl Seen {
 
     /// Its phases, and only those, are the report's.
     #[track_caller]
-    fn phases(&self, reported: &Value) {
+    pub(crate) fn phases(&self, reported: &Value) {
         let own = self.attributes();
         let own =
             own.iter().filter_map(|(name, ms)| Some((name.strip_prefix("hopwatch.phase.")?.strip_suffix("_ms")?, ms.as_f64()?)));
@@ -196,7 +196,7 @@ impl Seen {
 
     /// An event for each try after the first: when it began, what became of it, and why it was needed.
     #[track_caller]
-    fn further_tries(&self, attempts: &[Value]) {
+    pub(crate) fn further_tries(&self, attempts: &[Value]) {
         let events = self.events(|name| name == "attempt");
         assert_eq!(events.len(), attempts.len().saturating_sub(1), "{:#}", self.value);
         for ((_, at, attributes), pair) in events.iter().zip(attempts.windows(2)) {
@@ -214,7 +214,7 @@ impl Seen {
 
     /// An event for each step by which its connection was set up, at its end and with the report's time for it.
     #[track_caller]
-    fn set_up(&self, reported: &Value) {
+    pub(crate) fn set_up(&self, reported: &Value) {
         let events = self.events(|name| SET_UP.contains(&name));
         let took = |phase: &str| reported["phases"][phase].as_f64().filter(|&ms| ms > 0.0);
         let steps: Vec<&str> = SET_UP.into_iter().filter(|phase| took(phase).is_some()).collect();
@@ -229,7 +229,7 @@ impl Seen {
     }
 
     /// It is one of several tries: hops have no attempt number unless there was one try.
-    fn kind_is_try(&self) -> bool {
+    pub(crate) fn kind_is_try(&self) -> bool {
         let attributes = self.attributes();
         attributes.contains_key("hopwatch.attempt") && !attributes.contains_key("hopwatch.attempts")
     }
