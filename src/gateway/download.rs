@@ -97,18 +97,12 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-<<<<<<< HEAD
-        if self.ticket.is_none() {
+        if self.ticket.is_none() || self.recorder.is_stopped() {
             return;
         }
         match self.exchange.downstream.has_left() {
             None if self.recorder.is_closing() => self.judged(Judged::plain(Outcome::Cancelled, Some(FailedBy::Own)), self.now()),
             left => self.end(How::CallerLeft, left.map_or_else(|| self.now(), |(at, _)| at)),
-=======
-        if self.ticket.is_some() && !self.recorder.is_stopped() {
-            let at = self.exchange.downstream.has_left().map_or_else(|| self.now(), |(at, _)| at);
-            self.end(How::CallerLeft, at);
->>>>>>> main
         }
     }
 }

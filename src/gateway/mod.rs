@@ -310,6 +310,7 @@ impl Gateway {
     /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open.
     #[must_use]
     pub fn finish(mut self) -> Carried {
+        self.shared.recorder.stop();
         self.stop();
         self.shared.recorder.finish()
     }
@@ -321,7 +322,6 @@ impl Gateway {
     }
 
     fn stop(&mut self) {
-        self.shared.recorder.stop();
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has stopped too.

@@ -11,8 +11,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::client::{curl, curled};
-use crate::part::part;
 use crate::sidecar::{Sidecar, route};
+use crate::support::part::part;
 
 /// A server of HTTP/2 alone, without TLS; it says what it was asked, and lives as long as the test's process.
 fn upstream() -> SocketAddr {

@@ -6,7 +6,7 @@
 //! `HOPWATCH_REQUIRE_APPS` is set.
 
 #![cfg(all(feature = "cli", target_os = "linux", target_arch = "x86_64"))]
-#![expect(clippy::unwrap_used, reason = "these are tests, their helpers too")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests, their helpers too")]
 
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]
@@ -17,8 +17,6 @@ mod ask;
 #[path = "../it/support/collector/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 mod collector;
-#[path = "../it/support/part.rs"]
-mod part;
 #[path = "../it/support/prometheus.rs"]
 mod prometheus;
 

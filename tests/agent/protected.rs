@@ -3,8 +3,8 @@
 use std::net::{IpAddr, UdpSocket};
 
 use crate::client::Client;
-use crate::part::part;
 use crate::sidecar::{Sidecar, free, hopwatch, local, route};
+use crate::support::part::part;
 use crate::support::replies::documents;
 use crate::support::server::Router;
 

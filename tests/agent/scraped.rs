@@ -5,10 +5,10 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::client::curled;
-use crate::part::part;
 use crate::prometheus::{Prometheus, Scraped, check_metrics};
 use crate::sidecar::{Sidecar, route};
 use crate::support::app::App;
+use crate::support::part::part;
 use crate::support::replies::{CHAT, documents, rate_limited, stream};
 use crate::support::script::Script;
 use crate::support::server::Router;

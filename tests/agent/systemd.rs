@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::ask::{PATIENCE, wait_for};
 use crate::client::{Client, curled};
-use crate::part::part;
 use crate::sidecar::{Sidecar, free, local, route};
+use crate::support::part::part;
 use crate::support::script::Script;
 use crate::support::server::{Router, Server};
 

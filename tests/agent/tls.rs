@@ -6,9 +6,9 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::client::{Client, curl, curled};
-use crate::part::part;
 use crate::sidecar::{Sidecar, route};
 use crate::support::authority::Authority;
+use crate::support::part::part;
 use crate::support::replies::{CHAT, documents, stream};
 use crate::support::server::{Router, Server};
 

@@ -1,7 +1,7 @@
 //! curl, by each of the ways in which it speaks HTTP.
 
-use crate::part::part;
 use crate::peer::Peer;
+use crate::support::part::part;
 use crate::through::Through;
 use std::process::Command;
 

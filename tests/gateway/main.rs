@@ -54,9 +54,6 @@ mod tunnel;
 mod upgrade;
 
 #[cfg(test)]
-#[path = "../it/support/part.rs"]
-mod part;
-#[cfg(test)]
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 mod support;

@@ -18,7 +18,8 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// The length of a message as it is told: with its own four bytes.
 fn length(body: &[u8]) -> [u8; 4] {
-    u32::try_from(body.len() + 4).expect("a small message").to_be_bytes()
+    let [.., a, b, c, d] = (body.len() + 4).to_be_bytes();
+    [a, b, c, d]
 }
 
 /// What a client of PostgreSQL says first.

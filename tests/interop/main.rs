@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 #[path = "../it/support/mod.rs"]
+#[expect(dead_code, reason = "shared with tests that use all of it")]
 mod support;
 
 #[cfg(test)]

@@ -16,15 +16,9 @@ mod usage;
 mod well;
 
 #[cfg(test)]
-#[path = "../it/support/part.rs"]
-mod part;
-#[cfg(test)]
 #[path = "../it/support/peer.rs"]
 mod peer;
 #[cfg(test)]
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 mod support;
-#[cfg(test)]
-#[path = "../it/support/tinyproxy.rs"]
-mod tinyproxy;

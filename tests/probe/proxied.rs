@@ -1,10 +1,10 @@
-use crate::part::part;
 use crate::probing::{ended, evidence, finding, once, saying, target};
 use crate::support::authority::Authority;
+use crate::support::part::part;
 use crate::support::peers::refused;
 use crate::support::script::Script;
 use crate::support::server::Router;
-use crate::tinyproxy::Tinyproxy;
+use crate::support::tinyproxy::Tinyproxy;
 use serde_json::{Value, json};
 
 /// Nothing that is printed may hold it.

@@ -6,8 +6,8 @@ use hopwatch::{Ending, Hopwatch, Kind, Outcome};
 use serde_json::Value;
 
 use crate::ask::wait_for;
-use crate::part::part;
 use crate::prometheus::{Prometheus, Scraped, check_metrics};
+use crate::support::part::part;
 
 const ROUNDS: usize = 5;
 

@@ -14,9 +14,6 @@ mod ask;
 #[cfg(test)]
 mod library;
 #[cfg(test)]
-#[path = "../it/support/part.rs"]
-mod part;
-#[cfg(test)]
 #[path = "../it/support/prometheus.rs"]
 mod prometheus;
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::ask::{PATIENCE, get, wait_for};
-use crate::part::part;
 use crate::prometheus::{Prometheus, Scraped, check_metrics};
+use crate::support::part::part;
 use crate::support::replies::{CHAT, documents, rate_limited, stream};
 use crate::support::script::Script;
 use crate::support::server::{Router, Server};

@@ -166,11 +166,15 @@ impl Passing for Reader {
 }
 
 impl Drop for Reader {
-    /// Cut off midway: as if its client had left.
+    /// Cut off midway: by the end of it all, or as if its client had left.
     fn drop(&mut self) {
-        if !self.is_over {
-            let at = self.turns.line.downstream.has_left().map_or_else(|| self.now(), |(at, _)| at);
-            self.over(Over { by: Direction::Request, at, errno: 0 });
+        let recorder = &self.shared.recorder;
+        if self.is_over || recorder.is_stopped() {
+            return;
+        }
+        match self.turns.line.downstream.has_left() {
+            None if recorder.is_closing() => self.turns.cut(self.now()),
+            left => self.over(Over { by: Direction::Request, at: left.map_or_else(|| self.now(), |(at, _)| at), errno: 0 }),
         }
     }
 }

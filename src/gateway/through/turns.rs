@@ -4,7 +4,7 @@ use super::held::Held;
 use crate::gateway::connect::ConnectError;
 use crate::gateway::record::{Line, Passed, Protocol, Recorder, Step, Turn};
 use crate::hops::{How, Judged, caller_left, peer_failed};
-use crate::model::{Name, Nanos, Outcome, Phase};
+use crate::model::{FailedBy, Name, Nanos, Outcome, Phase};
 use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
 
@@ -179,6 +179,13 @@ impl Turns {
                 None if held.over(how, at) => {}
                 None => self.line.downstream.uncalled(),
             }
+        }
+    }
+
+    /// What goes on is cut off by hopwatch itself.
+    pub(super) fn cut(&mut self, at: Nanos) {
+        for (_, held) in self.open.drain(..) {
+            held.finish(Judged::plain(Outcome::Cancelled, Some(FailedBy::Own)), at);
         }
     }
 
