@@ -4,6 +4,7 @@ use super::connect::{ConnectError, Origin, Protocols, Scheme};
 use super::download::{Carried, Download, Recorded, Relay, unavailable};
 use super::downstream::Downstream;
 use super::failure::{self, Failure};
+use super::intercept::{Brought, Inside};
 use super::options::{InForce, Settings, UpstreamFailure};
 use super::record::{Answered, Asked, Exchange};
 use super::route::{self, Destination, Found};
@@ -46,8 +47,8 @@ impl Error for Closed {
 /// What a client gets.
 type Answer = Result<Response<Download>, Closed>;
 
-/// Serves one request of a client. What becomes of its connection, if another protocol is to be spoken on it, is left in `handover`;
-/// `None` = it can become nothing else.
+/// Serves one request of a client, which came `inside` of TLS that is ended here, or not. What becomes of its connection, if another
+/// protocol is to be spoken on it, is left in `handover`; `None` = it can become nothing else.
 ///
 /// # Errors
 /// The upstream failed before an answer, and the client's connection is to be closed for it.
@@ -57,6 +58,7 @@ type Answer = Result<Response<Download>, Closed>;
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     downstream: Arc<Downstream>,
+    inside: Option<Arc<Inside>>,
     handover: Option<&Handover>,
     request: Request<Incoming>,
 ) -> Answer {
@@ -72,9 +74,14 @@ pub(crate) async fn serve(
         refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Ok(refused);
     }
-    match route::find(&settings, &request, |host, port| shared.is_own(host, port)) {
+    let found = match &inside {
+        None => route::find(&settings, &request, |host, port| shared.is_own(host, port)),
+        Some(inside) => route::inside(&inside.destination, &request),
+    };
+    match found {
         Found::Upstream { destination, target, host } => {
-            let way = Way { destination, target, host };
+            let brought = inside.and_then(|inside| inside.take());
+            let way = Way { destination, target, host, brought };
             relay(&shared, &settings, downstream, asked, way, handover, request).await
         }
         Found::Tunnel(origin) => tunnel(&shared, &settings, downstream, asked, origin, handover).await,
@@ -127,14 +134,16 @@ struct Way {
     destination: Arc<Destination>,
     target: PathAndQuery,
     host: Option<HeaderValue>,
+    /// The connection that was opened for it before.
+    brought: Option<Box<Brought>>,
 }
 
 async fn relay(
     shared: &Shared,
     settings: &InForce,
     downstream: Arc<Downstream>,
-    (start, client): (Nanos, ConnectionState),
-    Way { destination, target, host }: Way,
+    (came, client): (Nanos, ConnectionState),
+    Way { destination, target, host, mut brought }: Way,
     handover: Option<&Handover>,
     request: Request<Incoming>,
 ) -> Answer {
@@ -147,7 +156,8 @@ async fn relay(
         downstream,
         client,
         destination: Arc::clone(&destination),
-        start,
+        start: brought.as_ref().map_or(came, |brought| brought.start_of(came)),
+        came,
         method: parts.method.clone(),
         target: target.clone(),
         fields: headers::request_fields(&parts.headers),
@@ -184,7 +194,8 @@ async fn relay(
     let opening = Opening { connector: &settings.connector, is_own: &is_own, max_head: settings.limits.max_header_size };
     let (mut is_second, mut failed) = (false, None);
     loop {
-        let carrier = request.body_mut().ahead(shared.pool.take(&upstream, protocols, opening, &exchange, failed)).await;
+        let taking = shared.pool.take(&upstream, protocols, opening, &exchange, (brought.take(), failed));
+        let carrier = request.body_mut().ahead(taking).await;
         let sent = match carrier {
             Ok(Carrier::H1(lease)) => on_h1(lease, request, &exchange).await,
             Ok(Carrier::H2(slot)) => Box::pin(in_stream(slot, request, &exchange)).await,
