@@ -1,6 +1,7 @@
 //! What is said about a command beside the report.
 
 use crate::cli::{Failure, status};
+use crate::gateway::LeftAlone;
 use crate::model::{Origin, redact};
 use crate::observe::{self, Observed, Process, ResolveError};
 use std::collections::BTreeSet;
@@ -26,8 +27,14 @@ pub(super) fn by_gateway(name: &str, reason: &str) -> String {
 /// Most processes that are named one by one.
 const NAMED_MAX: usize = 5;
 
-/// Said at the end about what was not seen; `None` = nothing looked at the command's calls.
-pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
+/// Said once, when `--intercept` begins to leave a host alone.
+pub(super) fn left_alone(left: &LeftAlone) -> String {
+    format!("hopwatch: {left}; its calls are led through unread from here on\n")
+}
+
+/// Said at the end about what was not seen, and how what was seen came to be; `None` = nothing looked at the command's calls.
+/// `left_alone`: the hosts that `--intercept` left alone; `None` = it was not on.
+pub(super) fn notes(observed: Option<&Observed>, left_alone: Option<&[LeftAlone]>) -> Vec<String> {
     let Some(observed) = observed else {
         return vec!["the calls of this command were not watched: its time cannot be told apart".to_owned()];
     };
@@ -48,7 +55,10 @@ pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
     };
     let linked = opaque(Origin::Observer).filter_map(|(_, call)| call.client.pid).collect();
     notes.extend(opaque_tls(&linked, &observed.processes));
-    notes.extend(led_through(&opaque(Origin::Gateway).filter_map(|(span, _)| span.dependency.as_deref()).collect()));
+    let unread = opaque(Origin::Gateway).filter_map(|(span, _)| span.dependency.as_deref()).collect();
+    notes.extend(led_through(&unread, left_alone.is_some()));
+    notes.extend(left_alone.map(|_| INTERCEPTED.to_owned()));
+    notes.extend(left_alone.unwrap_or_default().iter().take(NAMED_MAX).map(ToString::to_string));
     if observed.spans.is_empty() {
         notes.push(
             "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls; a model or store inside \
@@ -72,13 +82,22 @@ fn opaque_tls(pids: &BTreeSet<u32>, processes: &[Process]) -> Option<String> {
     })
 }
 
-/// Dependencies whose calls went through tunnels of the gateway.
-fn led_through(dependencies: &BTreeSet<&str>) -> Option<String> {
+/// Said of a run with `--intercept`.
+const INTERCEPTED: &str =
+    "`--intercept` was on: the gateway showed the command certificates of its own, and verified those of the hosts itself";
+
+/// Dependencies whose calls went through tunnels of the gateway, although it may have been told to look into them.
+fn led_through(dependencies: &BTreeSet<&str>, intercepted: bool) -> Option<String> {
+    let shown_by = if intercepted {
+        "the observer or a base URL that leads to the gateway"
+    } else {
+        "the observer, a base URL that leads to the gateway, or `--intercept`"
+    };
     let named: Vec<String> = dependencies.iter().take(NAMED_MAX).map(|name| format!("`{}`", redact::name(name))).collect();
     (!named.is_empty()).then(|| {
         format!(
-            "TLS to {} was led through unread: status, tokens and first token of these calls are not seen, and their times are estimates. \
-             The observer, a base URL that leads to the gateway, or `--intercept` show them",
+            "TLS to {} was led through unread: status, tokens and first token of these calls are not seen, and their times are estimates; \
+             they are with {shown_by}",
             named.join(", ")
         )
     })
@@ -102,12 +121,12 @@ mod tests {
         let mut processes =
             vec![process(1, "python", None), process(2, "tool", Some("static")), process(3, "tool", Some("static"))];
         let observed = |processes| Observed { processes, ..Observed::default() };
-        let said = notes(Some(&observed(processes.clone())));
+        let said = notes(Some(&observed(processes.clone())), None);
         assert_eq!(said[0], "`tool` was not seen: static");
         assert!(said[1].starts_with("no call was seen"));
         processes.extend((0..20).map(|index| process(index, &format!("tool{index}"), Some("static"))));
-        assert_eq!(notes(Some(&observed(processes))).len(), NAMED_MAX + 2);
-        assert_eq!(notes(None).len(), 1);
+        assert_eq!(notes(Some(&observed(processes)), None).len(), NAMED_MAX + 2);
+        assert_eq!(notes(None, None).len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::options::{Plan, Via};
 use super::relay::Relay;
 use crate::agent::stitch::{mark_relayed, stitch, stitched};
 use crate::cli::{Failure, status, tell};
-use crate::gateway::GatewayView;
+use crate::gateway::{GatewayView, LeftAlone};
 use crate::model::clock::Anchor;
 use crate::model::{Live, Nanos, Span};
 use crate::observe::{self, Glimpse, Observed, Observer, Place, Sight};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Tells code in the command which run it belongs to.
 const ENV_RUN_ID: &str = "HOPWATCH_RUN_ID";
-/// How long descendants that end with the command may take to be followed to their end.
+/// How long descendants and connections that end with the command may take to be followed to their end.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// What sees the command's calls, if anything does.
@@ -61,7 +61,7 @@ impl Source {
             }
         }
         if let Some(gateway) = plan.gateway.as_ref().filter(|_| relays) {
-            let relay = Relay::start(gateway, anchor)?;
+            let relay = Relay::start(gateway, anchor, plan.quiet)?;
             source.environment.extend(relay.environment(gateway));
             source.relay = Some(relay);
         }
@@ -86,6 +86,16 @@ impl Source {
     /// What is set in the command's environment.
     pub(super) fn environment(&self) -> &[(OsString, OsString)] {
         &self.environment
+    }
+
+    /// What must not stand in the command's environment.
+    pub(super) fn removed(&self) -> Option<&'static str> {
+        self.relay.as_ref().and_then(Relay::removed)
+    }
+
+    /// Hosts whose TLS was left alone by `--intercept`; `None` = it is not on.
+    pub(super) fn left_alone(&self) -> Option<Vec<LeftAlone>> {
+        self.relay.as_ref().and_then(Relay::left_alone)
     }
 
     /// The hops that are open now.
@@ -118,7 +128,7 @@ impl Source {
         });
         let addresses = self.addresses();
         match self.relay.take() {
-            Some(relay) => Some(stitch(observed.unwrap_or_default(), relay.finish(), &addresses)),
+            Some(relay) => Some(stitch(observed.unwrap_or_default(), relay.finish(GRACE), &addresses)),
             None => observed,
         }
     }
