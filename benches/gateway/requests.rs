@@ -16,8 +16,8 @@ pub(crate) struct Rounds {
     pub(crate) rates: Vec<f64>,
     /// Microseconds of CPU time an answer.
     pub(crate) cpu: Vec<f64>,
-    medians: Vec<f64>,
-    tails: Vec<f64>,
+    pub(crate) medians: Vec<f64>,
+    pub(crate) tails: Vec<f64>,
 }
 
 impl Rounds {
