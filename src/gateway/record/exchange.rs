@@ -116,6 +116,8 @@ pub(crate) struct Asked {
     pub(crate) client: ConnectionState,
     pub(crate) destination: Arc<Destination>,
     pub(crate) start: Nanos,
+    /// Its head was there.
+    pub(crate) heard: Nanos,
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
     pub(crate) fields: RequestFields,
@@ -123,10 +125,10 @@ pub(crate) struct Asked {
 
 impl Exchange {
     pub(crate) fn new(asked: Asked) -> Self {
-        let Asked { id, downstream, client, destination, start, method, target, fields } = asked;
+        let Asked { id, downstream, client, destination, start, heard, method, target, fields } = asked;
         let state = State {
             earlier: Vec::new(),
-            current: Tried { asked: downstream.anchor.now(), ..Tried::new(start) },
+            current: Tried { asked: heard, ..Tried::new(start) },
             request: RequestBody::default(),
             request_ended: false,
             request_broke: false,
