@@ -13,6 +13,7 @@ mod failure;
 mod headers;
 mod listen;
 mod options;
+mod own;
 mod pieces;
 mod record;
 mod route;
@@ -30,6 +31,7 @@ use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
 use downstream::{Downstream, Order, Watch, Watched};
 use listen::Entrance;
 use options::InForce;
+use own::Own;
 use record::Recorder;
 use route::Destination;
 use rustc_hash::FxHashMap;
@@ -92,9 +94,7 @@ struct Shared {
     recorder: Arc<Recorder>,
     pool: Pool,
     settings: RwLock<Arc<InForce>>,
-    own: RwLock<Vec<SocketAddr>>,
-    /// Addresses of its TCP routes.
-    entrances: RwLock<Vec<SocketAddr>>,
+    own: Arc<Own>,
     backends: Backends,
     clients: Mutex<FxHashMap<NonZeroU64, Arc<Downstream>>>,
     numbers: AtomicU64,
@@ -113,22 +113,6 @@ enum Stage {
 impl Shared {
     fn settings(&self) -> Arc<InForce> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether a host and port are the gateway itself.
-    fn is_own(&self, host: &str, port: u16) -> bool {
-        route::is_own(&self.own.read().unwrap_or_else(PoisonError::into_inner), host, port)
-    }
-
-    /// Whether an address is the gateway itself.
-    fn is_own_address(&self, address: SocketAddr) -> bool {
-        route::is_own_address(&self.own.read().unwrap_or_else(PoisonError::into_inner), address)
-    }
-
-    /// Whether a connection to a host and port comes back to the gateway.
-    fn leads_back(&self, host: &str, port: u16) -> bool {
-        let entrances = self.entrances.read().unwrap_or_else(PoisonError::into_inner);
-        self.is_own(host, port) || route::is_own(&entrances, host, port)
     }
 
     fn number(&self) -> NonZeroU64 {
@@ -184,12 +168,12 @@ impl Gateway {
         let Options { anchor, keep, workers, listeners, settings } = options;
         let runtime = runtime(workers)?;
         let (stage, _) = watch::channel(Stage::Open);
+        let own = Arc::new(Own::default());
         let shared = Arc::new(Shared {
             recorder: Arc::new(Recorder::new(anchor, Arc::clone(&settings.naming), keep)),
             pool: Pool::new(anchor),
-            settings: RwLock::new(Arc::new(InForce::new(settings))),
-            own: RwLock::default(),
-            entrances: RwLock::default(),
+            settings: RwLock::new(Arc::new(InForce::new(settings, &own))),
+            own,
             backends: Backends::default(),
             clients: Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -263,8 +247,7 @@ impl Gateway {
     }
 
     fn own_changed(&self) {
-        *self.shared.own.write().unwrap_or_else(PoisonError::into_inner) = self.addresses().collect();
-        *self.shared.entrances.write().unwrap_or_else(PoisonError::into_inner) = self.tcp_addresses().collect();
+        self.shared.own.change(self.addresses().collect(), self.tcp_addresses().collect());
     }
 
     /// Where it listens for HTTP, in the order of its listeners.
@@ -289,7 +272,8 @@ impl Gateway {
     /// otherwise.
     pub fn reload(&self, settings: Settings) {
         self.shared.recorder.rename(Arc::clone(&settings.naming));
-        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(InForce::new(settings));
+        let settings = InForce::new(settings, &self.shared.own);
+        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.shared.pool.clear();
     }
 
@@ -305,6 +289,12 @@ impl Gateway {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.shared.clients().is_empty() && self.shared.recorder.open_count() == 0
+    }
+
+    /// Tasks that are alive: one a listener, one a client, a few a connection by HTTP/2.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.runtime.metrics().num_alive_tasks()
     }
 
     /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open.

@@ -22,7 +22,6 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use hyper::body::Incoming;
 use std::error::Error;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The client's connection, or the stream of HTTP/2 that it asked in, is closed without an answer.
@@ -74,7 +73,7 @@ pub(crate) async fn serve(
         refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Ok(refused);
     }
-    match route::find(&settings, &request, |host, port| shared.is_own(host, port)) {
+    match route::find(&settings, &request, |host, port| shared.own.is(host, port)) {
         Found::Upstream { destination, target, host } => {
             let way = Way { destination, target, host };
             relay(&shared, &settings, downstream, Heard { start, heard, client, head }, way, handover, request).await
@@ -193,8 +192,7 @@ async fn relay(
     if exchange.fields.expect_continue && !request.body().is_empty() {
         Upload::hold(&mut request);
     }
-    let is_own = |address: SocketAddr| shared.is_own_address(address);
-    let opening = Opening { connector: &settings.connector, is_own: &is_own, max_head: settings.limits.max_header_size };
+    let opening = Opening { connector: &settings.connector, max_head: settings.limits.max_header_size };
     let (mut is_second, mut failed) = (false, None);
     loop {
         let carrier = request.body_mut().ahead(shared.pool.take(&upstream, protocols, opening, &exchange, failed)).await;

@@ -8,6 +8,7 @@ mod orders;
 mod owner;
 #[cfg(target_os = "linux")]
 mod reading;
+mod reset;
 mod unread;
 #[cfg(target_os = "linux")]
 mod watch;

@@ -96,7 +96,10 @@ impl ResponseContent {
         }
         let Self { decoder, form, facts, .. } = self;
         let before = facts.events;
-        decoder.feed(bytes, &mut |plain| form.read(plain, facts));
+        // What nobody reads is not decompressed.
+        if !matches!(form, Form::Opaque) {
+            decoder.feed(bytes, &mut |plain| form.read(plain, facts));
+        }
         self.pieces(before)
     }
 
