@@ -6,6 +6,7 @@ use super::download::{Carried, Download, Recorded, Relay, unavailable};
 use super::downstream::Downstream;
 use super::failure::{self, Failure};
 use super::headers::{self, Head};
+use super::intercept::{Brought, Inside};
 use super::options::{InForce, Settings, UpstreamFailure};
 use super::record::{Answered, Asked, Exchange};
 use super::route::{self, Destination, Found};
@@ -46,8 +47,8 @@ impl Error for Closed {
 /// What a client gets.
 type Answer = Result<Response<Download>, Closed>;
 
-/// Serves one request of a client. What becomes of its connection, if another protocol is to be spoken on it, is left in `handover`;
-/// `None` = it can become nothing else.
+/// Serves one request of a client, which came `inside` of TLS that is ended here, or not. What becomes of its connection, if another
+/// protocol is to be spoken on it, is left in `handover`; `None` = it can become nothing else.
 ///
 /// # Errors
 /// The upstream failed before an answer, and the client's connection is to be closed for it.
@@ -57,10 +58,11 @@ type Answer = Result<Response<Download>, Closed>;
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     downstream: Arc<Downstream>,
+    inside: Option<Arc<Inside>>,
     handover: Option<&Handover>,
     request: Request<Incoming>,
 ) -> Answer {
-    let (start, heard, client) = downstream.asks();
+    let (came, heard, client) = downstream.asks();
     let settings = shared.settings();
     if !settings.admits(downstream.peer.ip()) {
         let why = "programs of other machines are not served here; `gateway.allow` names networks that are";
@@ -73,12 +75,17 @@ pub(crate) async fn serve(
         refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Ok(refused);
     }
-    match route::find(&settings, &request, |host, port| shared.own.is(host, port)) {
+    let found = match &inside {
+        None => route::find(&settings, &request, |host, port| shared.own.is(host, port)),
+        Some(inside) => route::inside(&inside.destination, &request),
+    };
+    match found {
         Found::Upstream { destination, target, host } => {
-            let way = Way { destination, target, host };
-            relay(&shared, &settings, downstream, Heard { start, heard, client, head }, way, handover, request).await
+            let brought = inside.and_then(|inside| inside.take());
+            let way = Way { destination, target, host, brought };
+            relay(&shared, &settings, downstream, Heard { came, heard, client, head }, way, handover, request).await
         }
-        Found::Tunnel(origin) => tunnel(&shared, &settings, downstream, start, origin, handover).await,
+        Found::Tunnel(origin) => tunnel(&shared, &settings, downstream, came, origin, handover).await,
         Found::Refused(status, why) => Ok(refuse(&downstream, status, why)),
     }
 }
@@ -128,13 +135,15 @@ struct Way {
     destination: Arc<Destination>,
     target: PathAndQuery,
     host: Option<HeaderValue>,
+    /// The connection that was opened for it before.
+    brought: Option<Box<Brought>>,
 }
 
 /// How a request came.
 #[derive(Debug)]
 struct Heard {
     /// Its first byte came, and the last of its head.
-    start: Nanos,
+    came: Nanos,
     heard: Nanos,
     client: ConnectionState,
     head: Head<RequestFields>,
@@ -144,8 +153,8 @@ async fn relay(
     shared: &Shared,
     settings: &InForce,
     downstream: Arc<Downstream>,
-    Heard { start, heard, client, head }: Heard,
-    Way { destination, target, host }: Way,
+    Heard { came, heard, client, head }: Heard,
+    Way { destination, target, host, mut brought }: Way,
     handover: Option<&Handover>,
     request: Request<Incoming>,
 ) -> Answer {
@@ -175,7 +184,8 @@ async fn relay(
         downstream,
         client,
         destination: Arc::clone(&destination),
-        start,
+        start: brought.as_ref().map_or(came, |brought| brought.start_of(came)),
+        came,
         heard,
         method: parts.method.clone(),
         target: target.clone(),
@@ -195,7 +205,8 @@ async fn relay(
     let opening = Opening { connector: &settings.connector, max_head: settings.limits.max_header_size };
     let (mut is_second, mut failed) = (false, None);
     loop {
-        let carrier = request.body_mut().ahead(shared.pool.take(&upstream, protocols, opening, &exchange, failed)).await;
+        let taking = shared.pool.take(&upstream, protocols, opening, &exchange, (brought.take(), failed));
+        let carrier = request.body_mut().ahead(taking).await;
         let sent = match carrier {
             Ok(Carrier::H1(lease)) => on_h1(lease, request, &exchange).await,
             Ok(Carrier::H2(slot)) => Box::pin(in_stream(slot, request, &exchange)).await,

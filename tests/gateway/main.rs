@@ -30,6 +30,8 @@ mod h2;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod intercept;
+#[cfg(test)]
 mod keeping;
 #[cfg(test)]
 mod leaving;
