@@ -4,7 +4,9 @@ use super::{RequestBody, ResponseBody};
 use crate::wire::encoding::Decoder;
 use crate::wire::headers::{ContentType, Message};
 use crate::wire::sse::{Item, Parser};
-use crate::wire::usage::{Reader, Vocabulary, may_say};
+#[cfg(feature = "cli")]
+use crate::wire::usage::may_say;
+use crate::wire::usage::{Reader, Vocabulary};
 
 /// Reads a request's body.
 #[derive(Debug)]
