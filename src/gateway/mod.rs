@@ -1,8 +1,8 @@
 //! The gateway: sees calls by standing in their way.
 //!
-//! Floor 3. Clients come in at [`listen`]; [`serve`] finds where a request goes ([`route`]), takes a connection ([`upstream`], opened by
-//! [`connect`]) and passes request and answer on ([`upload`], [`download`]), which [`record`] notes. Nothing is buffered beyond what moves.
-//! What is no request passes [`through`]; TLS in there is ended only where that was asked for ([`intercept`]).
+//! Floor 3. Clients come in at `listen`; `serve` finds where a request goes (`route`), takes a connection (`upstream`, opened by
+//! `connect`) and passes request and answer on (`upload`, `download`), which `record` notes. Nothing is buffered beyond what moves.
+//! What is no request passes `through`; TLS in there is ended only where that was asked for (`intercept`).
 //!
 //! A client's connection is one task, which also drives the HTTP/1.1 connection that its request goes out on: no wake-ups between tasks,
 //! and a client that leaves undoes what was done for it. Connections by HTTP/2 are shared, and have tasks of their own.
