@@ -10,7 +10,7 @@ use crate::wire::provider;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A reverse-proxy route: what comes in under its prefix goes to its upstream.
@@ -303,25 +303,6 @@ fn host_of(origin: &Origin) -> String {
     let whole = origin.to_string();
     let own = own_port(origin.scheme) == Some(origin.port);
     whole.rsplit_once(':').filter(|_| own).map(|(host, _)| host.to_owned()).unwrap_or(whole)
-}
-
-/// Whether a host and port are one of these addresses, or a name of this machine with their port.
-pub(crate) fn is_own(own: &[SocketAddr], host: &str, port: u16) -> bool {
-    own.iter()
-        .any(|address| address.port() == port && (host == "localhost" || host.parse().is_ok_and(|ip| reaches(ip, address.ip()))))
-}
-
-/// Whether who connects to this address gets to one of these listeners.
-pub(crate) fn is_own_address(own: &[SocketAddr], address: SocketAddr) -> bool {
-    own.iter().any(|listener| listener.port() == address.port() && reaches(address.ip(), listener.ip()))
-}
-
-/// Whether who connects to an address gets to a listener at another one.
-fn reaches(to: IpAddr, listener: IpAddr) -> bool {
-    let (to, listener) = (to.to_canonical(), listener.to_canonical());
-    // What can be bound is this machine's. The unspecified address is loopback to those who connect to it.
-    let is_here = || to.is_loopback() || to.is_unspecified() || UdpSocket::bind((to, 0)).is_ok();
-    to == listener || (to.is_unspecified() && listener.is_loopback()) || (listener.is_unspecified() && is_here())
 }
 
 #[cfg(test)]

@@ -42,11 +42,14 @@ mod many;
 #[cfg(test)]
 mod methods;
 #[cfg(test)]
+mod nginx;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod streaming;
+#[cfg(test)]
 mod tcp;
 #[cfg(test)]
 mod trailers;

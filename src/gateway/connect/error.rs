@@ -114,9 +114,8 @@ impl ConnectError {
         error
     }
 
-    /// The origin is this very gateway.
-    pub(crate) fn circle(origin: &Origin, address: SocketAddr) -> Box<Self> {
-        let target = Target { origin, proxy: None };
+    /// The origin, or the proxy on the way to it, is this very gateway.
+    pub(super) fn circle(target: Target<'_>, address: SocketAddr) -> Box<Self> {
         let mut error = Self::new(target, Phase::Connect, Outcome::Error, BLOCKED_ADDRESS, "it is this very gateway");
         (error.failed_by, error.address) = (FailedBy::Own, Some(address));
         error

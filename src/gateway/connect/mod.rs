@@ -23,7 +23,6 @@ mod tls;
 pub(crate) mod trust;
 mod tunnel;
 
-pub(crate) use blocked::Blocked;
 pub(crate) use error::ConnectError;
 pub(crate) use proxies::{Proxies, ProxyError};
 pub(crate) use race::{Tried, keep_alive};
@@ -33,8 +32,10 @@ pub(crate) use stream::Stream;
 pub(crate) use tls::TlsFacts;
 pub(crate) use trust::Tls;
 
+use super::own::{self, Own};
 use crate::model::{Name, Phase};
 use http::HeaderValue;
+use ipnet::IpNet;
 use proxies::Proxy;
 use race::Dialed;
 use std::fmt;
@@ -104,7 +105,11 @@ pub(crate) struct ConnectorOptions {
     /// Which addresses may be used.
     pub(crate) family: Family,
     /// Networks that are never connected to. Proxies are trusted: where they are, and where they lead names to, is not looked at.
-    pub(crate) blocked: Vec<Blocked>,
+    pub(crate) blocked: Vec<IpNet>,
+    /// Listeners that are never connected to; those on all addresses at none of this machine's.
+    pub(crate) protected: Vec<SocketAddr>,
+    /// What would come back for ever is not connected to, proxies included.
+    pub(crate) own: Arc<Own>,
     /// Who resolves names.
     pub(crate) resolver: Resolver,
 }
@@ -208,6 +213,8 @@ impl ConnectorOptions {
             proxies: Proxies::default(),
             family: Family::Any,
             blocked: Vec::new(),
+            protected: Vec::new(),
+            own: Arc::default(),
             resolver: Resolver::system(),
         }
     }
@@ -328,7 +335,10 @@ impl Connector {
             Family::V6 => address.is_ipv6(),
         });
         let Some(&first) = addresses.first() else { return Err(ConnectError::no_address(target)) };
-        let is_blocked = |address: SocketAddr| options.blocked.iter().any(|blocked| blocked.covers(address));
+        let is_blocked = |address: SocketAddr| {
+            let is_in = |network: &IpNet| blocked::covers(network, address.ip());
+            options.blocked.iter().any(is_in) || own::is_reached(&options.protected, address)
+        };
         match target.proxy {
             None => addresses.retain(|&address| !is_blocked(address)),
             // The proxy resolves names; an address can be seen through.
@@ -339,7 +349,9 @@ impl Connector {
                 }
             }
         }
-        if addresses.is_empty() { Err(ConnectError::blocked(target, first)) } else { Ok(addresses) }
+        let Some(&first) = addresses.first() else { return Err(ConnectError::blocked(target, first)) };
+        addresses.retain(|&address| !options.own.is_circle(target.origin.scheme, address));
+        if addresses.is_empty() { Err(ConnectError::circle(target, first)) } else { Ok(addresses) }
     }
 
     async fn resolve(

@@ -118,7 +118,9 @@ pub(crate) struct Asked {
     pub(crate) client: ConnectionState,
     pub(crate) destination: Arc<Destination>,
     pub(crate) start: Nanos,
+    /// Its first byte came, and the last of its head.
     pub(crate) came: Nanos,
+    pub(crate) heard: Nanos,
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
     pub(crate) fields: RequestFields,
@@ -126,10 +128,10 @@ pub(crate) struct Asked {
 
 impl Exchange {
     pub(crate) fn new(asked: Asked) -> Self {
-        let Asked { id, downstream, client, destination, start, came, method, target, fields } = asked;
+        let Asked { id, downstream, client, destination, start, came, heard, method, target, fields } = asked;
         let state = State {
             earlier: Vec::new(),
-            current: Tried { came, asked: downstream.anchor.now(), ..Tried::new(start) },
+            current: Tried { came, asked: heard, ..Tried::new(start) },
             request: RequestBody::default(),
             request_ended: false,
             request_broke: false,

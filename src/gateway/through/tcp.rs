@@ -17,8 +17,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) async fn lead(shared: Arc<Shared>, downstream: Arc<Downstream>, destination: Arc<Destination>, stream: TcpStream) {
     let client = DownstreamIo::new(stream, Arc::clone(&downstream));
     let settings = shared.settings();
-    let origin = &destination.origin;
-    if !settings.admits(downstream.peer.ip()) || shared.leads_back(&origin.host, origin.port) {
+    if !settings.admits(downstream.peer.ip()) {
         downstream.reset_at_end();
         return;
     }

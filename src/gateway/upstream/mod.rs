@@ -19,7 +19,6 @@ use crate::model::{ConnectionState, Nanos};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -77,11 +76,9 @@ pub(crate) struct Lease {
 }
 
 /// What is needed to open a connection.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening<'a> {
     pub(crate) connector: &'a Connector,
-    /// Whether clients of this very gateway come in at an address.
-    pub(crate) is_own: &'a (dyn Fn(SocketAddr) -> bool + Sync),
     pub(crate) max_head: usize,
 }
 
@@ -286,10 +283,7 @@ impl Pool {
         let steps = Arc::new(Steps::new(self.anchor));
         exchange.state().current.steps = Some(Arc::clone(&steps));
         let origin = &upstream.destination.origin;
-        let connected = opening.connector.connect(origin, protocols, &steps).await?;
-        // A name, or another address of this machine: known only now.
-        let circles = connected.via.is_none() && (opening.is_own)(connected.remote);
-        if circles { Err(ConnectError::circle(origin, connected.remote)) } else { Ok(connected) }
+        opening.connector.connect(origin, protocols, &steps).await
     }
 
     async fn lease(
