@@ -265,7 +265,11 @@ fn a_route_that_leads_back_leads_nowhere() {
     assert_eq!(Wire::to(entrance).rest(), End::Reset(Vec::new()));
     let other = through.lead(entrance);
     assert_eq!(Wire::to(other).rest(), End::Reset(Vec::new()));
-    through.finish().nothing();
+    let told = through.finish();
+    assert_eq!(told.hops().len(), 2, "{:?}", told.hops());
+    for hop in told.hops() {
+        hop.ended(Outcome::Error, FailedBy::Own).error("blocked_address");
+    }
 }
 
 #[test]

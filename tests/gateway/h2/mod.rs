@@ -3,6 +3,7 @@
 mod client;
 mod downstream;
 mod endings;
+mod intercept;
 mod server;
 mod slots;
 mod upstream;
