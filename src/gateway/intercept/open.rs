@@ -71,8 +71,6 @@ pub(crate) async fn open(
     if intercept.alone.has(origin) {
         return Led::Through(tunnel, client, [early, Bytes::new()]);
     }
-    // Before the first step: that authorities are read is no part of anybody's handshake.
-    settings.connector.prepare().await;
     let Said { bytes: said, hello } = hello::wait(&mut client, early, tunnel.upstream(), line.downstream.anchor).await;
     let leaf = intercept.authority.leaf(&origin.host).ok();
     let (Some(hello), Some(leaf)) = (hello.filter(|hello| hello.is_for(origin)), leaf) else {
