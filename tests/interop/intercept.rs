@@ -1,5 +1,8 @@
 //! HTTPS with `--intercept`, by real clients: seen in full, or led through where they want none of it.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
 use serde_json::{Value, json};
 
 use crate::support::app::{App, Watched};
@@ -252,4 +255,47 @@ fn the_proxy_that_the_user_has_leads_to_the_hosts() {
     let hops = report.hops("tool", "lookup");
     seen(hops[0]).took("proxy", 0.01, 5_000.0).took("tls", 0.1, 5_000.0).took("wait", 500.0, 6_000.0);
     assert_eq!((hops.len(), seen(hops[1]).phase("proxy")), (2, 0.0), "{}", report.dump());
+}
+
+/// A service of gRPC inside TLS, in a process of its own.
+struct Service {
+    child: Child,
+    port: u16,
+}
+
+impl Service {
+    /// `None` when there is nothing to run it with (and that was said).
+    fn start(authority: &Authority) -> Option<Self> {
+        let (certificate, key) = authority.server();
+        let app = App::new("grpc_calls.py")?.arg("serve").arg(certificate.display()).arg(key.display());
+        let mut child = app.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        Some(Self { child, port: port.trim().parse().unwrap() })
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn grpc_is_seen_with_its_status() {
+    let authority = Authority::new();
+    let Some(service) = Service::start(&authority) else { return };
+    let Some(app) = App::new("grpc_calls.py") else { return };
+    let target = format!("localhost:{}", service.port);
+    let app = app.arg("call").arg(format!("https://{target}")).arg("Echo:hello").arg("Count:3").arg("Fail:NOT_FOUND");
+    let app = app.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", authority.file().display());
+    let Watched { finished, report } = app.watched(&["--intercept", &format!("--dep=tool/calls={target}")]);
+    assert_eq!(finished.code, 0, "{}", report.dump());
+    assert!(finished.stdout.contains("Echo:hello ended OK hello 5\n"), "{}", report.dump());
+    let hops = report.hops("tool", "calls");
+    assert_eq!(hops.len(), 3, "{}", report.dump());
+    seen(hops[0]).is("/operation", "POST /test.Calls/Echo").is("/client/connection", "new").took("tls", 0.1, 5_000.0);
+    seen(hops[1]).is("/operation", "POST /test.Calls/Count").took("stream", 20.0, 5_000.0);
+    hops[2].ended("client_error", "peer").is("/error_type", "NOT_FOUND").is("/status", 200);
 }
