@@ -100,7 +100,10 @@ impl Greeted<'_> {
         };
         // The client gets what the host has chosen.
         let protocol = connected.tls.as_ref().and_then(|tls| tls.alpn.as_deref()).map(str::as_bytes);
-        let Ok(config) = authority::server(leaf, protocol) else { return Led::Over };
+        let Ok(config) = authority::server(leaf, protocol) else {
+            reader.release();
+            return Led::Over;
+        };
         let (shared, hello) = (self.shared, self.hello);
         let stream = match accept(config, self.said, self.client, self.settings.limits.header_timeout).await {
             Ok(stream) => stream,
