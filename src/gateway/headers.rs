@@ -33,11 +33,14 @@ pub(crate) fn ambiguous(headers: &HeaderMap) -> Option<(StatusCode, &'static str
     if headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Some((StatusCode::BAD_REQUEST, "the request names two hosts"));
     }
-    // The coding is the connection's own, so that no other than chunks can be undone for the upstream.
+    is_coded(headers).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
+}
+
+/// Whether a body has another transfer coding than chunks. The coding is the connection's own, and no other can be undone for the next.
+pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let plain =
-        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none();
-    (!plain).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    !codings.next().is_none_or(is_chunked) || codings.next().is_some()
 }
 
 /// Takes out of a request what is for the gateway alone. An upgrade that is asked for stays.
