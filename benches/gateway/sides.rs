@@ -99,7 +99,7 @@ impl Side {
         let (address, listen) = (free(), free());
         let config = format!(
             "[agent]\nadmin = 0\n[gateway]\nlisten = \"{address}\"\n[[route]]\nprefix = \"/\"\nupstream = \"http://{upstream}\"\n\
-            dependency = \"upstream\"\nkind = \"retrieval\"\n[[tcp]]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"\ndependency = \"bytes\"\n"
+            dependency = \"upstream\"\nkind = \"retrieval\"\n[[tcp]]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"\ndependency = \"bytes\"\nkind = \"retrieval\"\n"
         );
         let mut side = Self::started("hopwatch", address, PROXY_CORE, "hopwatch.toml", &config, |_, file| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));

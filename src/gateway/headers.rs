@@ -76,6 +76,18 @@ impl<F: Default> Head<F> {
     }
 }
 
+impl<F> Head<F> {
+    /// Whether a body has another transfer coding than chunks. The coding is the connection's own, and no other can be undone for the next.
+    pub(crate) fn is_coded(&self, headers: &HeaderMap) -> bool {
+        if !self.found.has(&header::TRANSFER_ENCODING) {
+            return false;
+        }
+        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        !codings.next().is_none_or(is_chunked) || codings.next().is_some()
+    }
+}
+
 impl Head<RequestFields> {
     /// A request's.
     pub(crate) fn of_request(headers: &HeaderMap) -> Self {
@@ -92,14 +104,7 @@ impl Head<RequestFields> {
         if self.hosts > 1 {
             return Some((StatusCode::BAD_REQUEST, "the request names two hosts"));
         }
-        if !self.found.has(&header::TRANSFER_ENCODING) {
-            return None;
-        }
-        // The coding is the connection's own, so that no other than chunks can be undone for the upstream.
-        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-        let plain =
-            codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none();
-        (!plain).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
+        self.is_coded(headers).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
     }
 
     /// Whether the connection is to speak another protocol. HTTP/2 without TLS is not begun that way (RFC 9113, 3.1, withdrew it).

@@ -348,6 +348,10 @@ fn copy(request: &Request<Upload>, exchange: &Arc<Exchange>) -> Request<Upload> 
 fn answer(response: Response<Incoming>, carried: Carried, recorded: Recorded) -> Response<Download> {
     let (mut parts, body) = response.into_parts();
     let head = Head::of_response(&parts.headers);
+    if head.is_coded(&parts.headers) {
+        let answered = answered(&recorded.exchange, &carried, parts.status, head.fields);
+        return unusable(recorded, &answered, "the upstream's answer has a transfer coding that was not asked for");
+    }
     head.for_downstream(&mut parts.headers, false);
     let fields = head.fields;
     let is_grpc = is_grpc(&fields.message, &parts.headers);
@@ -369,27 +373,26 @@ fn answered(exchange: &Exchange, carried: &Carried, status: StatusCode, fields: 
 }
 
 /// The upstream speaks another protocol from here on.
-fn switch(
-    response: Response<Incoming>,
-    carried: Carried,
-    handover: Option<&Handover>,
-    mut recorded: Recorded,
-) -> Response<Download> {
+fn switch(response: Response<Incoming>, carried: Carried, handover: Option<&Handover>, recorded: Recorded) -> Response<Download> {
     let (mut parts, _) = response.into_parts();
     let head = Head::of_response(&parts.headers);
     head.for_downstream(&mut parts.headers, true);
     let answered = answered(&recorded.exchange, &carried, parts.status, head.fields);
     let (Some(handover), Carried::H1(lease)) = (handover, carried) else {
-        // Nobody asked for it.
-        recorded.exchange.state().current.error = Some(error_type::INVALID_RESPONSE.into());
-        recorded.judged(peer_failed(Outcome::Error, None), answered.at);
-        return text(StatusCode::BAD_GATEWAY, "the upstream switched protocols, which was not asked for");
+        return unusable(recorded, &answered, "the upstream switched protocols, which was not asked for");
     };
     recorded.exchange.state().response = Some(answered);
     if let Some(upgrade) = Upgrade::new(lease, recorded) {
         handover.put(Switch::Upgrade(Box::new(upgrade)));
     }
     Response::from_parts(parts, Download::Text(None))
+}
+
+/// The upstream's answer is none that was asked for. Its connection is not used any more.
+fn unusable(mut recorded: Recorded, answered: &Answered, why: &str) -> Response<Download> {
+    recorded.exchange.state().current.error = Some(error_type::INVALID_RESPONSE.into());
+    recorded.judged(peer_failed(Outcome::Error, None), answered.at);
+    text(StatusCode::BAD_GATEWAY, why)
 }
 
 /// How a client is told that it gets no answer.

@@ -74,7 +74,8 @@ fn exchanges_inside_of_tls_are_told_apart_and_the_first_has_the_set_up() {
             wire.message();
             pause(wait);
             wire.say("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nabcd");
-            pause(100);
+            // Twice what it is to take: its first half may arrive late.
+            pause(200);
             wire.say("efgh");
         }
         leave(wire);

@@ -117,11 +117,8 @@ impl Source {
 
     /// What looks at the command's calls.
     pub(super) fn lookers<'a>(&self, plan: &'a Plan) -> Lookers<'a> {
-        Lookers {
-            observer: self.observing.is_some(),
-            left_alone: None,
-            gateway: plan.gateway.as_ref().filter(|_| self.relay.is_some()),
-        }
+        let gateway = plan.gateway.as_ref().filter(|_| self.relay.is_some());
+        Lookers { observer: self.observing.is_some(), gateway, left_alone: None }
     }
 
     /// Where the gateway listens.
