@@ -51,6 +51,8 @@ impl Trusted {
             .hint("install them (`ca-certificates`), or name a PEM file in SSL_CERT_FILE")
         })?;
         let directory = std::env::temp_dir();
+        // The command may go elsewhere.
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
         Self::write_in(&directory, &bundle).map_err(|error| {
             let message =
                 format!("`--intercept` cannot write what the command is to trust to `{}`: {error}", directory.display());
