@@ -7,6 +7,7 @@ use crate::gateway::{Carried, Gateway, GatewayView, Keep, Options};
 use crate::model::clock::Anchor;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
 
 /// Variables by which programs find a forward proxy (report reference, section 3).
 const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -68,8 +69,8 @@ impl Relay {
         self.0.view()
     }
 
-    /// All that was carried.
-    pub(super) fn finish(self) -> Carried {
-        self.0.finish()
+    /// All that was carried. What ended with the command has `grace` to be noticed.
+    pub(super) fn finish(self, grace: Duration) -> Carried {
+        self.0.finish(grace)
     }
 }
