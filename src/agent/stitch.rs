@@ -14,7 +14,11 @@ use std::net::SocketAddr;
 #[must_use]
 pub fn stitch(mut observed: Observed, carried: Carried, gateway: &[SocketAddr]) -> Observed {
     let Carried { mut spans, connections, stalls, mut losses } = carried;
+    let before = spans.len() as u64;
     join(&mut observed.spans, &mut spans, gateway);
+    let merged = before - spans.len() as u64;
+    losses.started -= merged;
+    losses.recorded -= merged;
     reopen(&observed.spans, &mut spans, &mut losses);
     observed.spans.append(&mut spans);
     observed.spans.sort_by_key(|span| (span.start, span.id));
@@ -43,7 +47,7 @@ pub fn stitched(spans: Vec<Span>, gateway: &[SocketAddr]) -> Vec<Span> {
     observed
 }
 
-fn join(observed: &mut [Span], carried: &mut [Span], gateway: &[SocketAddr]) {
+fn join(observed: &mut [Span], carried: &mut Vec<Span>, gateway: &[SocketAddr]) {
     let own = |span: &Span| span.call.as_ref().and_then(|call| call.client.address);
     let is_relayed = |span: &&Span| span.call.as_deref().is_some_and(|call| is_to(gateway, call));
     let mut connections: FxHashMap<SocketAddr, (Vec<usize>, Vec<usize>)> = FxHashMap::default();
@@ -57,11 +61,49 @@ fn join(observed: &mut [Span], carried: &mut [Span], gateway: &[SocketAddr]) {
             within.push(at);
         }
     }
+    let mut merged = FxHashSet::default();
     for (around, within) in connections.into_values() {
-        for (outer, inner) in pairs((observed, around), (carried, within)) {
+        let mut pairs = pairs((observed, around), (carried, within));
+        let mut first_parts = FxHashMap::default();
+        pairs.retain(|&(outer, inner)| {
+            let Some(attempt) = seen_inside(&observed[outer], &carried[inner]) else { return true };
+            let first = *first_parts.entry((outer, attempt)).or_insert(inner);
+            if first != inner && !carried[inner].is_open() {
+                let part = carried[inner].clone();
+                merge(&mut carried[first], part);
+                merged.insert(carried[inner].id);
+            }
+            first == inner || carried[inner].is_open()
+        });
+        for (outer, inner) in pairs {
             relay(&mut observed[outer], &mut carried[inner]);
         }
     }
+    carried.retain(|span| !merged.contains(&span.id));
+}
+
+/// Which try of a call is what a gateway led through unread, where the observer saw inside.
+fn seen_inside(outer: &Span, inner: &Span) -> Option<usize> {
+    let (seen, call) = (outer.call.as_deref()?, inner.call.as_deref()?);
+    let tries = seen.attempts.iter().enumerate().filter(|_| call.opaque && !seen.opaque);
+    tries.max_by_key(|(_, attempt)| shared(&attempt.timeline, &call.timeline)).map(|(at, _)| at)
+}
+
+/// What looked like one more exchange from outside is another part of one.
+fn merge(first: &mut Span, part: Span) {
+    let (Some(call), Some(more)) = (first.call.as_deref_mut(), part.call) else { return };
+    call.timeline.append(Phase::Send, &more.timeline);
+    call.bytes.sent = call.bytes.sent.saturating_add(more.bytes.sent);
+    call.bytes.received = call.bytes.received.saturating_add(more.bytes.received);
+    call.gap = call.gap.max(more.gap);
+    (call.outcome, call.failed_by, call.errno, call.gave_up_after) =
+        (more.outcome, more.failed_by, more.errno, more.gave_up_after);
+    call.error_type = more.error_type;
+    if let Some(last) = call.attempts.last_mut() {
+        last.timeline = call.timeline.clone();
+        (last.outcome, last.failed_by) = (call.outcome, call.failed_by);
+    }
+    first.end = part.end;
 }
 
 /// Which call of the observer's each of the gateway's is a part of, of those on one connection.
@@ -71,7 +113,8 @@ fn pairs((observed, mut around): (&[Span], Vec<usize>), (carried, mut within): (
     within.sort_by_key(|&at| (carried[at].start, end(&carried[at])));
     let overlap = |outer: usize, inner: usize| overlap(&observed[outer], &carried[inner]);
     let in_order = || around.iter().copied().zip(within.iter().copied());
-    if around.len() == within.len() && in_order().all(|(outer, inner)| overlap(outer, inner) > 0) {
+    let fit = |(outer, inner): (usize, usize)| overlap(outer, inner) > 0 || observed[outer].operation == carried[inner].operation;
+    if around.len() == within.len() && in_order().all(fit) {
         return in_order().collect();
     }
     // Calls on one connection follow each other; the one that another is a part of overlaps it most.
@@ -105,18 +148,20 @@ fn is_to(gateway: &[SocketAddr], call: &Call) -> bool {
 
 /// Tells what was only seen inside of TLS of a call that the gateway led through. Its times stay those of the gateway.
 fn see_inside(outer: &Span, inner: &mut Span) {
+    let tried = seen_inside(outer, inner);
     let (Some(seen), Some(call)) = (outer.call.as_deref(), inner.call.as_deref_mut()) else { return };
-    if !call.opaque || seen.opaque {
-        return;
-    }
     // Each try that is joined in the one is a call of its own in the other.
-    let Some(attempt) = seen.attempts.iter().max_by_key(|attempt| shared(&attempt.timeline, &call.timeline)) else { return };
+    let Some(attempt) = tried.and_then(|tried| seen.attempts.get(tried)) else { return };
     let is_last = seen.attempts.last().is_some_and(|last| last.number == attempt.number);
     for first_token in attempt.timeline.stretches().filter(|part| part.phase == Phase::FirstToken) {
         call.timeline = call.timeline.with(Phase::FirstToken, first_token.start, first_token.end);
     }
-    if call.outcome == Some(Outcome::Ok) && attempt.failed_by.is_some() {
+    let has_failed = call.outcome == Some(Outcome::Ok) && attempt.failed_by.is_some();
+    // Its client left when it had all of it, or what it wanted of it.
+    let was_whole = call.failed_by == Some(FailedBy::Caller) && attempt.outcome == Some(Outcome::Ok);
+    if has_failed || was_whole {
         (call.outcome, call.failed_by) = (attempt.outcome, attempt.failed_by);
+        call.gave_up_after = seen.gave_up_after;
     }
     call.status = attempt.status;
     if is_last {
@@ -128,6 +173,9 @@ fn see_inside(outer: &Span, inner: &mut Span) {
         own.timeline = call.timeline.clone();
         (own.outcome, own.failed_by, own.status) = (call.outcome, call.failed_by, call.status);
         own.retry_after = attempt.retry_after;
+    }
+    if seen.attempts.len() == 1 {
+        call.bytes = seen.bytes;
     }
     (call.client.read_timeout, call.client.retry) = (seen.client.read_timeout, seen.client.retry);
     call.opaque = false;

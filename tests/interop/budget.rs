@@ -85,9 +85,9 @@ fn over_tls_slow_retrieval_is_named_as_in_the_clear() {
         report.holds(searches[0].phase("tls") > 0.0, "the first search made a TLS connection");
         searches[2].took("wait", 11_500.0, 16_000.0).is("/client/connection", "reused");
         let answers = report.hops("llm", "openai");
-        assert_eq!(answers.len(), 3, "{}", report.dump());
-        let last = answers[2].ended_ok();
+        let last = answers[answers.len() - 1].ended_ok();
         if via.is_inside() {
+            assert_eq!(answers.len(), 3, "{}", report.dump());
             last.is("/tokens/input", 41).is("/tokens/output", 7);
         }
     });

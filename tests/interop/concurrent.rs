@@ -10,7 +10,7 @@ use crate::support::replies::{CHAT, completion};
 use crate::support::request::Request;
 use crate::support::script::Script;
 use crate::support::server::Router;
-use crate::support::via::each_way;
+use crate::support::via::{Via, each_way};
 
 const CALLS: u64 = 50;
 
@@ -40,10 +40,12 @@ fn fifty_openai_calls_at_once_over_tls_keep_their_own_tokens_bytes_and_times() {
         assert_eq!(watched.finished.code, 0, "{}", report.dump());
         report.healthy();
         let hops = report.hops("llm", "openai");
-        assert_eq!(hops.len() as u64, CALLS, "{}", report.dump());
+        // From outside, a request that is written in two pieces may look like two.
+        let has_all = if via.is_inside() { hops.len() as u64 == CALLS } else { hops.len() as u64 >= CALLS };
+        report.holds(has_all, "every call is there");
         for hop in &hops {
-            hop.ended_ok().is("/client/connection", "new");
-            report.holds(hop.phase("tls") > 0.0, "each has a handshake of its own");
+            hop.ended_ok();
+            report.holds(hop.phase("tls") > 0.0 || via.is_between(), "each has a handshake of its own");
         }
         if !via.is_inside() {
             return;
@@ -60,10 +62,12 @@ fn fifty_openai_calls_at_once_over_tls_keep_their_own_tokens_bytes_and_times() {
         for hop in hops {
             let n = hop.at("/tokens/input").as_u64().unwrap_or_default().saturating_sub(100);
             report.holds(n < CALLS && seen.insert(n), &format!("question {n} is seen once"));
-            hop.is("/tokens/output", 1_000 + 2 * n);
+            hop.is("/tokens/output", 1_000 + 2 * n).is("/client/connection", "new");
             hop.is("/bytes/received", own_answer(n).length()).is("/bytes/sent", sent[usize::try_from(n).unwrap()]);
             let least = (400 + 40 * (n % 25)) as f64;
-            hop.took("wait", least - 15.0, least + 20_000.0);
+            if via == Via::Observer {
+                hop.took("wait", least - 15.0, least + 20_000.0);
+            }
         }
     });
 }

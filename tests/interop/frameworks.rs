@@ -31,14 +31,14 @@ fn an_autogen_tool_that_times_out_is_named_although_the_program_ends_well() {
         let model = tool_using_model().start();
         let tool = Router::new().route("/lookup", |_| Script::new().then(Step::Stall)).start();
 
-        let app = app.arg(model.url("/v1")).arg(tool.url("")).option("--tool-timeout", 5);
+        let app = app.arg(model.url("/v1")).arg(tool.url("")).option("--tool-timeout", 8);
         let watched = app.watched(&[&model.dep("llm/openai"), &tool.dep("tool/lookup")]);
 
         let report = &watched.report;
         assert_eq!(watched.finished.code, 0, "{}", report.dump());
         report.is("/runs/0/outcome", "ok");
         report.culprit("tool", "lookup", "wait");
-        report.hop("tool", "lookup").ended("timeout", "caller").is("/operation", "GET /lookup").took("wait", 4_500.0, 9_000.0);
+        report.hop("tool", "lookup").ended("timeout", "caller").is("/operation", "GET /lookup").took("wait", 7_500.0, 14_000.0);
         let calls = report.hops("llm", "openai");
         assert_eq!(calls.len(), 2, "{}", report.dump());
         calls[0].ended_ok().is("/tokens/input", 30).is("/tokens/output", 9);
@@ -96,7 +96,7 @@ fn a_slow_chroma_is_named_in_a_langchain_chain() {
 
         let app = app.arg(path.port()).arg(model.url("/v1"));
         let dep = format!("--dep=retrieval/chroma=127.0.0.1:{}", path.port());
-        let watched = app.watched(&["--deadline", "16s", "--kill", &dep, &model.dep("llm/openai")]);
+        let watched = app.watched(&["--deadline", "20s", "--kill", &dep, &model.dep("llm/openai")]);
 
         let report = &watched.report;
         assert_eq!(watched.finished.code, 124, "{}", report.dump());

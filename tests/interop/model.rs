@@ -165,7 +165,7 @@ fn a_rate_limit_with_retry_after_is_backoff_between_attempts_of_one_call() {
 fn a_rate_limit_that_does_not_end_is_the_culprit() {
     each_way(|via| {
         let Some(app) = App::new("openai_sync.py").map(|app| app.via(via)) else { return };
-        let model = model(|_| rate_limited("2"));
+        let model = model(|_| rate_limited("5"));
 
         let Watched { finished, report } = watched(app.arg(model.url("/v1")).option("--retries", 1), &model, &[]);
 

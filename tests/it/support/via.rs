@@ -33,21 +33,15 @@ impl Via {
     }
 }
 
-/// Plays a scene in each way.
+/// Plays a scene in each way, all at the same time: most of a scene is waiting.
 #[track_caller]
 pub(crate) fn each_way(scene: impl Fn(Via) + Sync) {
-    each_of(&Via::ALL, scene);
-}
-
-/// Plays a scene in these ways, all at the same time: most of a scene is waiting.
-#[track_caller]
-pub(crate) fn each_of(ways: &[Via], scene: impl Fn(Via) + Sync) {
     let failed: Vec<Via> = thread::scope(|scope| {
         let play = |&via: &Via| {
             let scene = &scene;
             (via, scope.spawn(move || scene(via)))
         };
-        let played: Vec<_> = ways.iter().map(play).collect();
+        let played: Vec<_> = Via::ALL.iter().map(play).collect();
         played.into_iter().filter_map(|(via, thread)| thread.join().is_err().then_some(via)).collect()
     });
     assert!(failed.is_empty(), "failed as seen by {failed:?}");
