@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Tells code in the command which run it belongs to.
 const ENV_RUN_ID: &str = "HOPWATCH_RUN_ID";
-/// How long descendants and connections that end with the command may take to be followed to their end.
+/// How long descendants that end with the command may take to be followed to their end, and what it left behind to be noticed.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// What sees the command's calls, if anything does.
