@@ -1,7 +1,8 @@
 //! The gateway: sees calls by standing in their way.
 //!
-//! Floor 3. Clients come in at [`listen`]; [`serve`] finds where a request goes ([`route`]), takes a connection ([`upstream`], opened by
-//! [`connect`]) and passes request and answer on ([`upload`], [`download`]), which [`record`] notes. Nothing is buffered beyond what moves.
+//! Floor 3. Clients come in at `listen`; `serve` finds where a request goes (`route`), takes a connection (`upstream`, opened by
+//! `connect`) and passes request and answer on (`upload`, `download`), which `record` notes. Nothing is buffered beyond what moves.
+//! What is no request passes `through`; TLS in there is ended only where that was asked for (`intercept`).
 //!
 //! A client's connection is one task, which also drives the HTTP/1.1 connection that its request goes out on: no wake-ups between tasks,
 //! and a client that leaves undoes what was done for it. Connections by HTTP/2 are shared, and have tasks of their own.
@@ -11,6 +12,7 @@ mod download;
 mod downstream;
 mod failure;
 mod headers;
+mod intercept;
 mod listen;
 mod options;
 mod own;
@@ -23,6 +25,7 @@ mod told;
 mod upload;
 mod upstream;
 
+pub use intercept::{AuthorityError, Intercept, LeftAlone, Why};
 pub use options::{Connecting, Keep, Limits, Options, Settings, UpstreamFailure};
 pub use route::{Base, Route, Routes, TcpRoute};
 

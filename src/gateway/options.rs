@@ -1,6 +1,7 @@
 //! What a gateway is told.
 
 use super::connect::{Connector, ConnectorOptions, Proxies, Tls};
+use super::intercept::Intercept;
 use super::own::Own;
 use super::route::Routes;
 use crate::model::Naming;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub connecting: Connecting,
     /// Clients speak TLS, by this; `None` = they do not.
     pub tls: Option<Arc<ServerConfig>>,
+    /// TLS inside of tunnels is ended here, by this; `None` = it passes as it is.
+    pub intercept: Option<Arc<Intercept>>,
 }
 
 /// What a client gets whose upstream fails before an answer (report reference, section 5, "Upstream fails before an answer").

@@ -225,6 +225,14 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
     Found::Upstream { destination: Arc::new(Destination::of(origin)), target: target_of(uri, 0, ""), host: Some(host) }
 }
 
+/// Where a request goes that came by a connection which leads to one place.
+pub(crate) fn inside<B>(destination: &Arc<Destination>, request: &Request<B>) -> Found {
+    if request.method() == Method::CONNECT {
+        return Found::Refused(StatusCode::NOT_IMPLEMENTED, "no tunnels lead from within one");
+    }
+    Found::Upstream { destination: Arc::clone(destination), target: target_of(request.uri(), 0, ""), host: None }
+}
+
 fn tunnel(settings: &Settings, uri: &Uri, own: impl Fn(&str, u16) -> bool) -> Found {
     let port = uri.authority().and_then(Authority::port_u16);
     let origin = uri.authority().and_then(|authority| origin_of(Scheme::Tunnel, authority));

@@ -114,6 +114,13 @@ impl Decoder {
         matches!(self.codec, Codec::GivenUp)
     }
 
+    /// Whether what goes in is what comes out.
+    #[must_use]
+    #[cfg(feature = "cli")]
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self.codec, Codec::Identity)
+    }
+
     /// Whether what goes in comes out at once. Zstd's window holds it back.
     #[must_use]
     pub const fn is_timely(&self) -> bool {

@@ -36,8 +36,9 @@ fn without_room_for_records_the_command_runs_and_that_is_told_before() {
     for (size, reason) in [("4m", "MiB free"), ("64k", "no space left")] {
         let Some(told) = in_small_places(size, "$H run -- sh -c 'echo done; exit 4'") else { return };
         assert_eq!((told.code, told.out.as_str()), (Some(4), "done\n"), "{}", told.err);
-        assert!(told.err.starts_with("hopwatch: the calls of `sh` will not be seen: "), "{}", told.err);
+        assert!(told.err.starts_with("hopwatch: `sh` cannot be observed from inside: "), "{}", told.err);
         assert!(told.err.contains(reason) && told.err.contains("TMPDIR"), "{}", told.err);
+        assert!(told.err.contains("its calls go through the gateway instead\n"), "{}", told.err);
         let Some(refused) = in_small_places(size, "$H run --via observer -- echo started") else { return };
         assert_eq!((refused.code, refused.out.as_str()), (Some(3), ""), "{}", refused.err);
     }

@@ -142,8 +142,9 @@ fn a_command_that_cannot_be_observed_is_told_before_it_starts() {
     };
     let told = ended(hopwatch().args(["run", "--", static_binary, "--version"]));
     assert_eq!(told.code, Some(0), "{}", told.err);
-    assert!(told.err.starts_with(&format!("hopwatch: the calls of `{static_binary}` will not be seen: ")), "{}", told.err);
-    assert!(told.err.contains("were not watched"), "{}", told.err);
+    assert!(told.err.starts_with(&format!("hopwatch: `{static_binary}` cannot be observed from inside: ")), "{}", told.err);
+    assert!(told.err.contains("its calls go through the gateway instead\n"), "{}", told.err);
+    assert!(told.err.contains("no call came through the gateway, to which HTTP_PROXY"), "{}", told.err);
     let refused = ended(hopwatch().args(["run", "--via", "observer", "--", static_binary, "--version"]));
     assert_eq!((refused.code, refused.out.as_str()), (Some(3), ""));
     assert!(refused.err.starts_with(&format!("error: `{static_binary}` cannot be observed: ")), "{}", refused.err);

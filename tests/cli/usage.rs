@@ -66,8 +66,7 @@ fn wrong_usage_says_what_to_do() {
     for (arguments, message, hint) in [
         (vec![], "no verb", "hopwatch demo"),
         (vec!["run"], "no command", "after `--`"),
-        (vec!["run", "--via", "gateway", "--", "true"], "the gateway comes with a later version", "--via observer"),
-        (vec!["run", "--via", "both", "--", "true"], "the gateway comes with a later version", "--via observer"),
+        (vec!["run", "--via", "gatway", "--", "true"], "`gatway` is no value for `--via`", "did you mean `gateway`?"),
         (
             vec!["run", "--skip", "/bin/git", "--", "true"],
             "`--skip`: `/bin/git` is a path; write the program's name alone: `git`",

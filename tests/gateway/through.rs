@@ -33,6 +33,7 @@ pub(crate) fn settings() -> Settings {
         limits: Limits::default(),
         connecting: Connecting::default(),
         tls: None,
+        intercept: None,
     }
 }
 

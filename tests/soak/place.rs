@@ -101,6 +101,7 @@ impl Places {
             limits: Limits { max_upstream_connections: MOST, ..Limits::default() },
             connecting: Connecting::default(),
             tls: None,
+            intercept: None,
         }
     }
 

@@ -86,11 +86,11 @@ fn a_tool_slower_than_its_like_is_a_slow_tool_and_one_as_usual_is_not() {
 fn a_proxy_that_does_not_lead_on_is_the_cause_and_not_the_peer() {
     let call = |phases: &[(Phase, u64)]| scope(900, Outcome::ServerError).call(Kind::Llm, "openai", 100, phases);
     let refused = call(&[(Phase::Connect, 110), (Phase::Proxy, 120)]).failed(Outcome::Connect, FailedBy::Peer);
-    let refused = refused.with(|_, call| call.error_type = Some("proxy_authentication_required".into()));
+    let refused = refused.with(|_, call| call.status = Some(407));
     let verdict = verdict(&refused);
     assert_eq!((verdict.component.phase, verdict.cause), (Phase::Proxy, Some(Cause::Proxy)));
-    assert_eq!(verdict.sentence, "The proxy at 127.0.0.1:8000 did not lead to openai (llm) (proxy_authentication_required).");
-    assert!(verdict.remedy.unwrap().contains("HTTPS_PROXY"));
+    assert_eq!(verdict.sentence, "The proxy at 127.0.0.1:8000 did not lead to openai (llm): it answered 407.");
+    assert!(verdict.remedy.unwrap().contains("its credentials"));
     let slow = call(&[(Phase::Connect, 110), (Phase::Proxy, 800), (Phase::Wait, 850)]);
     assert_eq!(cause(&slow.deadline(800)), Some(Cause::Proxy));
     let behind = call(&[(Phase::Connect, 110), (Phase::Proxy, 120), (Phase::Tls, 800)]).failed(Outcome::Tls, FailedBy::Peer);

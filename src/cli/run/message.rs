@@ -1,5 +1,6 @@
 //! What is said about a command beside the report.
 
+use super::options::GatewayPlan;
 use crate::cli::{Failure, status};
 use crate::model::{Origin, redact};
 use crate::observe::{self, Observed, Process, ResolveError};
@@ -26,8 +27,15 @@ pub(super) fn by_gateway(name: &str, reason: &str) -> String {
 /// Most processes that are named one by one.
 const NAMED_MAX: usize = 5;
 
+/// What looked at the command's calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookers<'a> {
+    pub(super) observer: bool,
+    pub(super) gateway: Option<&'a GatewayPlan>,
+}
+
 /// Said at the end about what was not seen; `None` = nothing looked at the command's calls.
-pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
+pub(super) fn notes(observed: Option<&Observed>, lookers: Lookers<'_>) -> Vec<String> {
     let Some(observed) = observed else {
         return vec!["the calls of this command were not watched: its time cannot be told apart".to_owned()];
     };
@@ -49,14 +57,42 @@ pub(super) fn notes(observed: Option<&Observed>) -> Vec<String> {
     let linked = opaque(Origin::Observer).filter_map(|(_, call)| call.client.pid).collect();
     notes.extend(opaque_tls(&linked, &observed.processes));
     notes.extend(led_through(&opaque(Origin::Gateway).filter_map(|(span, _)| span.dependency.as_deref()).collect()));
-    if observed.spans.is_empty() {
-        notes.push(
-            "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls; a model or store inside \
-             the process makes none"
-                .to_owned(),
-        );
-    }
+    notes.extend(nothing_seen(observed, lookers));
     notes
+}
+
+/// What may have kept all calls from being seen, and what to try.
+fn nothing_seen(observed: &Observed, Lookers { observer, gateway }: Lookers<'_>) -> Option<String> {
+    let is_carried = observed.spans.iter().filter_map(|span| span.call.as_deref()).any(|call| call.origin == Origin::Gateway);
+    let inside = "a model or store inside the process makes none";
+    match (gateway.filter(|_| !is_carried), observed.spans.is_empty()) {
+        (None, false) => None,
+        (None, true) => Some(format!(
+            "no call was seen. A Go program, a static binary or a daemon that ran before hides its calls (`--via both` has the gateway look \
+             too); {inside}"
+        )),
+        (Some(plan), is_empty) => {
+            let from_inside = if observer && is_empty { "no call was seen from inside, and none" } else { "no call" };
+            let inside = if is_empty { format!("; {inside}") } else { String::new() };
+            let past_it = past_the_gateway(plan.sets_proxies, plan.sets_base_urls);
+            Some(format!("{from_inside} came through the gateway{past_it}{inside}"))
+        }
+    }
+}
+
+/// What points a command at the gateway, and who goes past it nevertheless.
+fn past_the_gateway(proxies: bool, base_urls: bool) -> String {
+    let pointers = match (proxies, base_urls) {
+        (true, true) => "HTTP_PROXY and its like and the base URLs of providers (OPENAI_BASE_URL and its like) lead",
+        (true, false) => "HTTP_PROXY and its like alone lead (`--no-base-urls`)",
+        (false, true) => "the base URLs of providers (OPENAI_BASE_URL and its like) alone lead (`--no-proxy-env`)",
+        (false, false) => return ", since nothing leads to it (`--no-proxy-env`, `--no-base-urls`)".to_owned(),
+    };
+    format!(
+        ", to which {pointers}. Some clients have to be told to heed these: aiohttp by `trust_env=True`, Node.js by NODE_USE_ENV_PROXY=1. \
+         Go programs go past a proxy to loopback addresses, and a base URL in the code comes before its variable. Databases are led by \
+         `[[tcp]]` routes"
+    )
 }
 
 /// Programs that bring their own TLS, of which only record heads are seen, by their processes.
@@ -102,12 +138,27 @@ mod tests {
         let mut processes =
             vec![process(1, "python", None), process(2, "tool", Some("static")), process(3, "tool", Some("static"))];
         let observed = |processes| Observed { processes, ..Observed::default() };
+        let notes = |observed: Option<&Observed>| super::notes(observed, Lookers { observer: true, gateway: None });
         let said = notes(Some(&observed(processes.clone())));
         assert_eq!(said[0], "`tool` was not seen: static");
         assert!(said[1].starts_with("no call was seen"));
         processes.extend((0..20).map(|index| process(index, &format!("tool{index}"), Some("static"))));
         assert_eq!(notes(Some(&observed(processes))).len(), NAMED_MAX + 2);
         assert_eq!(notes(None).len(), 1);
+    }
+
+    #[test]
+    fn what_leads_to_the_gateway_is_told_and_who_goes_past_it() {
+        for (proxies, base_urls, said) in [
+            (true, true, "HTTP_PROXY"),
+            (true, false, "--no-base-urls"),
+            (false, true, "OPENAI_BASE_URL"),
+            (false, true, "--no-proxy-env"),
+        ] {
+            let told = past_the_gateway(proxies, base_urls);
+            assert!(told.contains(said) && told.contains("trust_env=True"), "{told}");
+        }
+        assert!(past_the_gateway(false, false).contains("nothing leads to it"));
     }
 
     #[test]

@@ -37,8 +37,9 @@ pub(crate) struct Finished {
 /// Judges a run that is over.
 pub(super) fn finish(source: Source, onlookers: Onlookers, facts: Facts<'_>, code: u8) -> Finished {
     let Facts { plan, start, end, exit } = facts;
+    let lookers = source.lookers(plan);
     let observed = source.finish(end);
-    let notes = message::notes(observed.as_ref());
+    let notes = message::notes(observed.as_ref(), lookers);
     let looked = observed.is_some();
     let observed = observed.unwrap_or_default();
     let losses = observed.losses.clone();

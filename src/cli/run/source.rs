@@ -1,6 +1,6 @@
 //! How the command's calls are seen: from inside by the observer, on their way by the gateway, by both, or not at all.
 
-use super::message;
+use super::message::{self, Lookers};
 use super::options::{Plan, Via};
 use super::relay::Relay;
 use crate::agent::stitch::{mark_relayed, stitch, stitched};
@@ -102,6 +102,11 @@ impl Source {
         let glimpse = self.observing.as_ref().map(|(_, observer)| observer.glimpse());
         let gateway = self.relay.as_ref().map(Relay::view);
         (glimpse.is_some() || gateway.is_some()).then(|| View { glimpse, gateway, addresses: self.addresses() })
+    }
+
+    /// What looks at the command's calls.
+    pub(super) fn lookers<'a>(&self, plan: &'a Plan) -> Lookers<'a> {
+        Lookers { observer: self.observing.is_some(), gateway: plan.gateway.as_ref().filter(|_| self.relay.is_some()) }
     }
 
     /// Where the gateway listens.

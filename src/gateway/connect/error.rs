@@ -205,6 +205,17 @@ impl ConnectError {
         Self::new(target, Phase::Send, Outcome::Reset, code::CONNECTION_CLOSED, reason.to_string())
     }
 
+    /// Whether the peer said nothing for too long.
+    pub(crate) fn is_silence(&self) -> bool {
+        *self.error_type == *code::TIMEOUT
+    }
+
+    /// Whether the peer's TLS is such that another try would fail too.
+    pub(crate) fn is_lasting(&self) -> bool {
+        let inner = self.source.as_ref().and_then(|error| error.get_ref());
+        inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    }
+
     /// With the system's error behind it.
     fn system(mut self: Box<Self>, error: Arc<io::Error>) -> Box<Self> {
         self.errno = error.raw_os_error();

@@ -280,14 +280,45 @@ impl Connector {
             };
             via = Some(Via { proxy: proxy.name.clone(), form });
         }
-        let mut tls = None;
-        if origin.scheme == Scheme::Https {
-            let _step = steps.tls();
-            let (inside, facts) = self.handshake(target, Phase::Tls, &origin.host, protocols, io, remote).await?;
-            (io, tls) = (inside, Some(facts));
+        let connected = Connected { io, local, remote, protocol: protocols.chosen(None), via, tls: None, tried };
+        if origin.scheme != Scheme::Https {
+            return Ok(connected);
         }
-        let protocol = protocols.chosen(tls.as_ref().and_then(|tls| tls.alpn.as_deref()));
-        Ok(Connected { io, local, remote, protocol, via, tls, tried })
+        let _step = steps.tls();
+        self.secured(target, protocols, connected).await
+    }
+
+    /// Speaks TLS with an origin that a connection leads to already. Its step is its caller's to note.
+    ///
+    /// # Errors
+    /// The handshake fails or takes too long.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, the connection is closed.
+    pub(crate) async fn secure(
+        &self,
+        origin: &Origin,
+        protocols: Protocols,
+        connected: Connected,
+    ) -> Result<Connected, Box<ConnectError>> {
+        self.secured(Target { origin, proxy: None }, protocols, connected).await
+    }
+
+    /// Sets up what TLS needs, which takes tens of milliseconds once. What is wrong with it, whoever needs it is told.
+    pub(crate) async fn prepare(&self) {
+        let _told_later = self.options.tls.config().await;
+    }
+
+    async fn secured(
+        &self,
+        target: Target<'_>,
+        protocols: Protocols,
+        connected: Connected,
+    ) -> Result<Connected, Box<ConnectError>> {
+        let Connected { io, remote, .. } = connected;
+        let (io, tls) = self.handshake(target, Phase::Tls, &target.origin.host, protocols, io, remote).await?;
+        let protocol = protocols.chosen(tls.alpn.as_deref());
+        Ok(Connected { io, protocol, tls: Some(tls), ..connected })
     }
 
     /// Where to connect to, in order; at least one.

@@ -126,6 +126,10 @@ fn set_up(tried: &Tried, until: Nanos) -> Timeline {
         (None, Some(_)) => {}
         (None, None) => line.push(Phase::Pool, until),
     }
+    // On a connection that was there before, the time up to its request is the caller's own.
+    if tried.came >= line.end().saturating_add(TOLD_MIN) {
+        line.push(Phase::Own, tried.came.min(until));
+    }
     line
 }
 

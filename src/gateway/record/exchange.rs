@@ -28,7 +28,7 @@ pub(crate) struct Exchange {
     pub(crate) destination: Arc<Destination>,
     /// Whether the client opened its connection for it.
     pub(crate) client: ConnectionState,
-    /// The first byte of the request's head came.
+    /// The first byte of the request's head came, or what was done for it before began.
     pub(crate) start: Nanos,
     pub(crate) method: Method,
     /// As it goes upstream. Its query leaves this record as a digest only.
@@ -77,6 +77,8 @@ pub(crate) struct Answered {
 #[derive(Debug)]
 pub(crate) struct Tried {
     pub(crate) start: Nanos,
+    /// The first byte of the request's head came.
+    pub(crate) came: Nanos,
     /// The request's head was there.
     pub(crate) asked: Nanos,
     /// No connection or stream was free for it.
@@ -116,6 +118,9 @@ pub(crate) struct Asked {
     pub(crate) client: ConnectionState,
     pub(crate) destination: Arc<Destination>,
     pub(crate) start: Nanos,
+    /// Its first byte came, and the last of its head.
+    pub(crate) came: Nanos,
+    pub(crate) heard: Nanos,
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
     pub(crate) fields: RequestFields,
@@ -123,10 +128,10 @@ pub(crate) struct Asked {
 
 impl Exchange {
     pub(crate) fn new(asked: Asked) -> Self {
-        let Asked { id, downstream, client, destination, start, method, target, fields } = asked;
+        let Asked { id, downstream, client, destination, start, came, heard, method, target, fields } = asked;
         let state = State {
             earlier: Vec::new(),
-            current: Tried { asked: downstream.anchor.now(), ..Tried::new(start) },
+            current: Tried { came, asked: heard, ..Tried::new(start) },
             request: RequestBody::default(),
             request_ended: false,
             request_broke: false,
@@ -240,6 +245,7 @@ impl Tried {
     fn new(start: Nanos) -> Self {
         Self {
             start,
+            came: start,
             asked: start,
             waited: false,
             steps: None,

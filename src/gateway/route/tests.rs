@@ -12,6 +12,7 @@ fn settings(routes: Vec<Route>) -> Settings {
         limits: Limits::default(),
         connecting: Connecting::default(),
         tls: None,
+        intercept: None,
     }
 }
 

@@ -28,13 +28,13 @@ pub(crate) async fn lead(shared: Arc<Shared>, downstream: Arc<Downstream>, desti
         () = gone(&downstream, client.tcp()) => return,
     };
     match opened {
-        Ok(tunnel) => tunnel.carry(client, Bytes::new()).await,
+        Ok(tunnel) => tunnel.carry(client, [Bytes::new(), Bytes::new()]).await,
         Err(_) => downstream.reset_at_end(),
     }
 }
 
 /// Waits until a client has left. One that says something first may do so without another sign than that its process has closed it.
-async fn gone(downstream: &Downstream, stream: &TcpStream) {
+pub(crate) async fn gone(downstream: &Downstream, stream: &TcpStream) {
     loop {
         let Ok(ready) = stream.ready(Interest::READABLE | Interest::ERROR).await else { return };
         let said_something = stream.peek(&mut [0]).await.is_ok_and(|count| count > 0);
