@@ -188,6 +188,10 @@ impl Gateway {
         let inside = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("hopwatch-gateway".into()).spawn(move || {
             runtime.block_on(async {
+                if inside.settings().intercept.is_some() {
+                    let early = Arc::clone(&inside);
+                    tokio::spawn(async move { early.settings().connector.prepare().await });
+                }
                 let mut sweep = tokio::time::interval(SWEEP);
                 loop {
                     tokio::select! {

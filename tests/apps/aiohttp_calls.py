@@ -11,6 +11,7 @@ parser.add_argument("--calls", type=int, default=1)
 parser.add_argument("--timeout", type=float, default=30.0)
 parser.add_argument("--at-once", action="store_true")
 parser.add_argument("--uvloop", action="store_true")
+parser.add_argument("--trust-env", action="store_true", help="heed proxy variables")
 args = parser.parse_args()
 
 
@@ -22,7 +23,7 @@ async def call(session, n):
 async def main():
     timeout = aiohttp.ClientTimeout(total=args.timeout)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=args.trust_env) as session:
         if args.at_once:
             answers = await asyncio.gather(*(call(session, n) for n in range(args.calls)))
         else:

@@ -5,7 +5,7 @@ use super::options::{Plan, Via};
 use super::relay::Relay;
 use crate::agent::stitch::{mark_relayed, stitch, stitched};
 use crate::cli::{Failure, status, tell};
-use crate::gateway::GatewayView;
+use crate::gateway::{GatewayView, LeftAlone};
 use crate::model::clock::Anchor;
 use crate::model::{Live, Nanos, Span};
 use crate::observe::{self, Glimpse, Observed, Observer, Place, Sight};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Tells code in the command which run it belongs to.
 const ENV_RUN_ID: &str = "HOPWATCH_RUN_ID";
-/// How long descendants that end with the command may take to be followed to their end.
+/// How long descendants and connections that end with the command may take to be followed to their end.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// What sees the command's calls, if anything does.
@@ -61,7 +61,7 @@ impl Source {
             }
         }
         if let Some(gateway) = plan.gateway.as_ref().filter(|_| relays) {
-            let relay = Relay::start(gateway, anchor)?;
+            let relay = Relay::start(gateway, anchor, plan.quiet)?;
             source.environment.extend(relay.environment(gateway));
             source.relay = Some(relay);
         }
@@ -88,6 +88,16 @@ impl Source {
         &self.environment
     }
 
+    /// What must not stand in the command's environment.
+    pub(super) fn removed(&self) -> Option<&'static str> {
+        self.relay.as_ref().and_then(Relay::removed)
+    }
+
+    /// Hosts whose TLS was left alone by `--intercept`; `None` = it is not on.
+    pub(super) fn left_alone(&self) -> Option<Vec<LeftAlone>> {
+        self.relay.as_ref().and_then(Relay::left_alone)
+    }
+
     /// The hops that are open now.
     pub(super) fn open_now(&self) -> Vec<Span> {
         let observed = self.observing.iter().flat_map(|(_, observer)| observer.open_now());
@@ -106,7 +116,8 @@ impl Source {
 
     /// What looks at the command's calls.
     pub(super) fn lookers<'a>(&self, plan: &'a Plan) -> Lookers<'a> {
-        Lookers { observer: self.observing.is_some(), gateway: plan.gateway.as_ref().filter(|_| self.relay.is_some()) }
+        let gateway = plan.gateway.as_ref().filter(|_| self.relay.is_some());
+        Lookers { observer: self.observing.is_some(), gateway, left_alone: None }
     }
 
     /// Where the gateway listens.
@@ -123,7 +134,7 @@ impl Source {
         });
         let addresses = self.addresses();
         match self.relay.take() {
-            Some(relay) => Some(stitch(observed.unwrap_or_default(), relay.finish(), &addresses)),
+            Some(relay) => Some(stitch(observed.unwrap_or_default(), relay.finish(GRACE), &addresses)),
             None => observed,
         }
     }

@@ -9,6 +9,7 @@
 
 mod alone;
 mod authority;
+mod bundle;
 mod hello;
 mod inside;
 mod open;
@@ -19,10 +20,12 @@ pub use authority::AuthorityError;
 pub(super) use inside::{Brought, Inside};
 pub(super) use open::{Led, open};
 
-use super::connect::Origin;
+use super::connect::{Origin, trust};
 use crate::model::clock::Anchor;
 use alone::Memory;
 use authority::Authority;
+use std::iter;
+use std::path::PathBuf;
 
 /// An authority, and what became of it with clients so far.
 #[derive(Debug)]
@@ -46,6 +49,16 @@ impl Intercept {
     #[must_use]
     pub fn certificate(&self) -> &[u8] {
         self.authority.certificate()
+    }
+
+    /// What a client is to trust, as the text of a PEM file: this authority, the system's, and those of files and folders that are
+    /// named, as far as they can be read. `None` = the system has none and nothing is named, so that no host could be verified.
+    ///
+    /// Reads files, which takes tens of milliseconds.
+    #[must_use]
+    pub fn bundle(&self, named: &[PathBuf]) -> Option<String> {
+        let others = trust::authorities(&trust::readable(named)).unwrap_or_default();
+        (!others.is_empty()).then(|| bundle::pem(iter::once(self.certificate()).chain(others.iter().map(|other| &**other))))
     }
 
     /// The hosts that are left alone so far, by their names.
