@@ -74,16 +74,6 @@ impl<F: Default> Head<F> {
         }
         head
     }
-
-    /// Whether the body has another transfer coding than chunks: the coding is the connection's own, and no other can be undone for the next.
-    pub(crate) fn is_coded(&self, headers: &HeaderMap) -> bool {
-        if !self.found.has(&header::TRANSFER_ENCODING) {
-            return false;
-        }
-        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-        let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        !codings.next().is_none_or(is_chunked) || codings.next().is_some()
-    }
 }
 
 impl<F> Head<F> {
