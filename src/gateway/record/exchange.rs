@@ -11,6 +11,7 @@ use crate::wire::headers::{RequestFields, ResponseFields};
 use crate::wire::http1::{RequestBody, ResponseBody};
 use http::Method;
 use http::uri::PathAndQuery;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,8 +32,10 @@ pub(crate) struct Exchange {
     /// The first byte of the request's head came, or what was done for it before began.
     pub(crate) start: Nanos,
     pub(crate) method: Method,
-    /// As it goes upstream. Its query leaves this record as a digest only.
-    pub(crate) target: PathAndQuery,
+    /// The path as it goes upstream: a copy, since what came from the socket is held by whoever holds a part of it.
+    pub(crate) path: Box<str>,
+    /// Digest of the target, query included: nothing else of that is kept.
+    pub(super) target: u64,
     pub(crate) fields: RequestFields,
     state: Mutex<State>,
 }
@@ -145,7 +148,8 @@ impl Exchange {
             upgraded: false,
             ended: None,
         };
-        Self { id, downstream, client, destination, start, method, target, fields, state: Mutex::new(state) }
+        let (path, target) = (target.path().into(), digest(target.as_str()));
+        Self { id, downstream, client, destination, start, method, path, target, fields, state: Mutex::new(state) }
     }
 
     /// What is known so far. Held for a few instructions at a time.
@@ -157,6 +161,12 @@ impl Exchange {
     pub(crate) fn read_timeout(&self) -> Option<Nanos> {
         self.fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI))
     }
+}
+
+fn digest(target: &str) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    target.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// Whether a client has read what was there for it at `ended`, or will not tell.

@@ -346,7 +346,7 @@ fn is_twice(exchange: &Exchange, flow: &Mutex<Flow>) -> bool {
     });
     others.into_iter().any(|other| {
         other.start < exchange.start
-            && (&other.method, &other.target) == (&exchange.method, &exchange.target)
+            && (&other.method, other.target, &other.path) == (&exchange.method, exchange.target, &exchange.path)
             && other.downstream.is_of_same(&exchange.downstream)
             && other.state().request.digest == digest
     })
