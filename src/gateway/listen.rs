@@ -4,10 +4,12 @@ use super::downstream::{Downstream, DownstreamIo, Order};
 use super::intercept::{self, Inside, Intercept, Led};
 use super::options::InForce;
 use super::route::Destination;
-use super::serve::serve;
+use super::serve::{bodiless, serve};
 use super::through::{AnySocket, Handover, Socket, Switch, Tunnel, lead};
 use super::{Shared, Stage};
 use bytes::Bytes;
+use http::{Method, Request};
+use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -205,8 +207,11 @@ impl Client {
         self.downstream.share();
         let limits = self.shared.settings().limits;
         let (shared, downstream) = (Arc::clone(&self.shared), Arc::clone(&self.downstream));
-        let service =
-            service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), inside.clone(), None, request));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let is_head = request.method() == Method::HEAD;
+            let answer = serve(Arc::clone(&shared), Arc::clone(&downstream), inside.clone(), None, request);
+            async move { answer.await.map(|answer| if is_head { bodiless(answer) } else { answer }) }
+        });
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).auto_date_header(false).adaptive_window(true);
         builder.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));

@@ -29,8 +29,8 @@ pub use intercept::{AuthorityError, Intercept, LeftAlone, Why};
 pub use options::{Connecting, Keep, Limits, Options, Settings, UpstreamFailure};
 pub use route::{Base, Route, Routes, TcpRoute};
 
-use crate::model::clock::nanos;
-use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
+use crate::model::clock::{monotonic, nanos};
+use crate::model::{ConnectionFact, Live, Losses, Nanos, Span, Stall};
 use downstream::{Downstream, Order, Watch, Watched};
 use listen::Entrance;
 use options::InForce;
@@ -52,6 +52,8 @@ use upstream::Pool;
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_millis(500);
+/// How often those that are gone are looked for.
+const NOTICE: Duration = Duration::from_millis(2);
 /// How long tasks may take to end when their limit is over.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -149,6 +151,10 @@ impl Shared {
 }
 
 impl Watched for Shared {
+    fn now(&self) -> Nanos {
+        self.recorder.anchor().now()
+    }
+
     fn clients(&self) -> Vec<Arc<Downstream>> {
         self.clients().values().cloned().collect()
     }
@@ -309,9 +315,14 @@ impl Gateway {
         self.runtime.metrics().num_alive_tasks()
     }
 
-    /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open.
+    /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open. Clients on this machine that
+    /// are gone by then have `grace` to be noticed: what they left behind ended with them.
     #[must_use]
-    pub fn finish(mut self) -> Carried {
+    pub fn finish(mut self, grace: Duration) -> Carried {
+        let begun = monotonic();
+        while begun.elapsed() < grace && Watched::clients(&*self.shared).iter().any(|client| client.is_abandoned()) {
+            std::thread::sleep(NOTICE);
+        }
         self.shared.recorder.stop();
         self.stop();
         self.shared.recorder.finish()

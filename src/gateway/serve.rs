@@ -122,6 +122,14 @@ fn refuse(downstream: &Downstream, status: StatusCode, why: &str) -> Response<Do
     text(status, why)
 }
 
+/// The answer to HEAD: by HTTP/2 nobody else leaves out a text of the gateway's own.
+pub(crate) fn bodiless(mut answer: Response<Download>) -> Response<Download> {
+    if let Download::Text(text) = answer.body_mut() {
+        *text = None;
+    }
+    answer
+}
+
 fn text(status: StatusCode, why: &str) -> Response<Download> {
     let mut response = Response::new(Download::Text(Some(Bytes::from(format!("hopwatch: {why}\n")))));
     *response.status_mut() = status;

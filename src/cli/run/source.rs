@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Tells code in the command which run it belongs to.
 const ENV_RUN_ID: &str = "HOPWATCH_RUN_ID";
-/// How long descendants and connections that end with the command may take to be followed to their end.
+/// How long descendants that end with the command may take to be followed to their end, and what it left behind to be noticed.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// What sees the command's calls, if anything does.
@@ -117,8 +117,11 @@ impl Source {
 
     /// What looks at the command's calls.
     pub(super) fn lookers<'a>(&self, plan: &'a Plan) -> Lookers<'a> {
-        let gateway = plan.gateway.as_ref().filter(|_| self.relay.is_some());
-        Lookers { observer: self.observing.is_some(), gateway, left_alone: None }
+        Lookers {
+            observer: self.observing.is_some(),
+            left_alone: None,
+            gateway: plan.gateway.as_ref().filter(|_| self.relay.is_some()),
+        }
     }
 
     /// Where the gateway listens.
