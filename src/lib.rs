@@ -39,6 +39,8 @@ pub mod observe;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod observer;
 #[cfg(all(feature = "cli", target_os = "linux"))]
+mod scratch;
+#[cfg(all(feature = "cli", target_os = "linux"))]
 mod sock_diag;
 #[cfg(feature = "wire")]
 pub mod wire;

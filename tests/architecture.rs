@@ -12,14 +12,15 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("wire", &["model"]),
     ("hops", &["model"]),
     ("lookup", &["model"]),
+    ("scratch", &["model"]),
     ("sock_diag", &["model"]),
     ("instrument", &["model", "attribution", "wire", "lookup"]),
     ("export", &["model", "attribution"]),
     ("watch", &["model", "attribution", "instrument", "export"]),
-    ("observe", &["model", "wire", "hops", "sock_diag", "observer"]),
+    ("observe", &["model", "wire", "hops", "scratch", "sock_diag", "observer"]),
     ("gateway", &["model", "wire", "hops", "lookup", "sock_diag"]),
     ("agent", &["model", "attribution", "wire", "export", "observe", "gateway"]),
-    ("cli", &["model", "attribution", "wire", "instrument", "export", "observe", "gateway", "agent"]),
+    ("cli", &["model", "attribution", "wire", "scratch", "instrument", "export", "observe", "gateway", "agent"]),
     ("observer", &[]),
 ];
 

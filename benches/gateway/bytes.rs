@@ -1,10 +1,11 @@
-//! Bytes that are passed on as they are: tunnels, and TCP routes.
+//! Bytes that are passed on as they are: tunnels, and TCP routes, with TLS inside.
 
 use crate::sides::Side;
 use crate::spread::{ratios, shown};
-use crate::upstream;
+use crate::upstream::{self, Secured};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 7;
@@ -34,14 +35,15 @@ pub(crate) fn tcp() {
 }
 
 fn compare(what: &str, open: impl Fn(&Side, SocketAddr) -> TcpStream) {
-    let upstream = upstream::bytes();
+    let secured = Arc::new(Secured::new());
+    let upstream = upstream::bytes(&secured);
     let sides = [Side::direct(upstream), Side::haproxy_tcp(upstream), Side::hopwatch(upstream)];
     let mut rates: [Vec<f64>; 3] = Default::default();
     let mut cpu: [Vec<f64>; 3] = Default::default();
     for nth in 0..=ROUNDS {
         for ((side, rates), cpu) in sides.iter().zip(&mut rates).zip(&mut cpu) {
             let before = side.cpu();
-            let (bytes, took) = read_for(open(side, upstream), ROUND);
+            let (bytes, took) = read_for(open(side, upstream), &secured, ROUND);
             let used = side.cpu() - before;
             if nth > 0 {
                 rates.push(bytes as f64 / took.as_secs_f64() / 1e6);
@@ -57,8 +59,8 @@ fn compare(what: &str, open: impl Fn(&Side, SocketAddr) -> TcpStream) {
     println!("  hopwatch / HAProxy: {}", shown(&ratios(hopwatch, haproxy), 3));
 }
 
-fn read_for(mut stream: TcpStream, time: Duration) -> (u64, Duration) {
-    stream.write_all(&[1]).unwrap();
+fn read_for(mut stream: TcpStream, secured: &Secured, time: Duration) -> (u64, Duration) {
+    secured.ask(&mut stream);
     let mut block = vec![0; 256 << 10];
     let (started, mut bytes) = (Instant::now(), 0);
     while started.elapsed() < time {

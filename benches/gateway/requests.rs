@@ -16,8 +16,8 @@ pub(crate) struct Rounds {
     pub(crate) rates: Vec<f64>,
     /// Microseconds of CPU time an answer.
     pub(crate) cpu: Vec<f64>,
-    medians: Vec<f64>,
-    tails: Vec<f64>,
+    pub(crate) medians: Vec<f64>,
+    pub(crate) tails: Vec<f64>,
 }
 
 impl Rounds {
@@ -73,14 +73,16 @@ pub(crate) fn requests() {
     println!("\nsmall answers at {rate:.0} a second, half of hopwatch's maximum, 32 connections");
     for (side, rounds) in sides.iter().zip(&all) {
         println!(
-            "  {:<9} p50 {} us   p99 {} us   added p50 {} us   added p99 {} us",
+            "  {:<9} CPU {} us each   p50 {} us   p99 {} us   added p50 {} us   added p99 {} us",
             side.name,
+            shown(&rounds.cpu, 2),
             shown(&rounds.medians, 0),
             shown(&rounds.tails, 0),
             shown(&differences(&rounds.medians, &all[0].medians), 0),
             shown(&differences(&rounds.tails, &all[0].tails), 0),
         );
     }
+    println!("  hopwatch / HAProxy: CPU {}", shown(&ratios(&all[3].cpu, &all[2].cpu), 3));
 }
 
 /// What the sides came to, and hopwatch by HAProxy.

@@ -91,14 +91,23 @@ impl Side {
 
     /// hopwatch as it runs as a sidecar: routes, metrics, report.
     pub(crate) fn hopwatch(upstream: SocketAddr) -> Self {
+        Self::hopwatch_exporting(upstream, None)
+    }
+
+    /// The same with its spans and metrics going to this collector.
+    pub(crate) fn hopwatch_exporting(upstream: SocketAddr, collector: Option<SocketAddr>) -> Self {
         let (address, listen) = (free(), free());
         let config = format!(
             "[agent]\nadmin = 0\n[gateway]\nlisten = \"{address}\"\n[[route]]\nprefix = \"/\"\nupstream = \"http://{upstream}\"\n\
-            dependency = \"upstream\"\nkind = \"retrieval\"\n[[tcp]]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"\ndependency = \"bytes\"\n"
+            dependency = \"upstream\"\nkind = \"retrieval\"\n[[tcp]]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"\ndependency = \"bytes\"\nkind = \"retrieval\"\n"
         );
         let mut side = Self::started("hopwatch", address, PROXY_CORE, "hopwatch.toml", &config, |_, file| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));
             command.args(["agent", "--quiet", "--config"]).arg(file);
+            if let Some(collector) = collector {
+                command.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"));
+                command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+            }
             command
         });
         wait_for(listen);
@@ -124,6 +133,11 @@ impl Side {
         let child = spawn(&mut command, core);
         wait_for(address);
         Self { name, address, tcp_route: None, process: Some(Process { child, folder }) }
+    }
+
+    /// Called otherwise.
+    pub(crate) fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
     }
 
     /// CPU time that it has used, all its threads together.

@@ -1,9 +1,12 @@
 //! What is asked: nginx for answers at once, and servers in this process for streams and bytes.
 
 use crate::sides::{LOAD_CORE, Side, free};
-use std::io::{Read, Write};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -86,29 +89,80 @@ async fn stream_events(mut stream: tokio::net::TcpStream) {
     }
 }
 
-/// Sends bytes without an end to whoever has sent one.
-pub(crate) fn bytes() -> SocketAddr {
+/// A connection by TLS as it looks from outside, taken from a real one.
+pub(crate) struct Secured {
+    /// What each side says in turn until the request is sent, the client first.
+    turns: [Vec<u8>; 3],
+}
+
+impl Secured {
+    /// Has two ends shake hands in memory, and asks for something.
+    pub(crate) fn new() -> Self {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(certified.cert.der().clone()).unwrap();
+        let of_server = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+        let of_server = of_server.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key.into()).unwrap();
+        let of_client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let of_client = of_client.with_root_certificates(roots).with_no_client_auth();
+        let mut client = ClientConnection::new(Arc::new(of_client), "localhost".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::new(of_server)).unwrap();
+        let mut turns = [Vec::new(), Vec::new(), Vec::new()];
+        client.write_tls(&mut turns[0]).unwrap();
+        server.read_tls(&mut turns[0].as_slice()).unwrap();
+        server.process_new_packets().unwrap();
+        while server.wants_write() {
+            server.write_tls(&mut turns[1]).unwrap();
+        }
+        let mut rest = turns[1].as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        client.writer().write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        while client.wants_write() {
+            client.write_tls(&mut turns[2]).unwrap();
+        }
+        Self { turns }
+    }
+
+    /// Says what a client says, and has the answer come.
+    pub(crate) fn ask(&self, stream: &mut TcpStream) {
+        let [hello, answer, rest] = &self.turns;
+        stream.write_all(hello).unwrap();
+        stream.read_exact(&mut vec![0; answer.len()]).unwrap();
+        stream.write_all(rest).unwrap();
+    }
+
+    /// Says what a server says, until the client has asked.
+    fn answer(&self, stream: &mut TcpStream) -> io::Result<()> {
+        let [hello, answer, rest] = &self.turns;
+        stream.read_exact(&mut vec![0; hello.len()])?;
+        stream.write_all(answer)?;
+        stream.read_exact(&mut vec![0; rest.len()])
+    }
+}
+
+/// Sends answers without an end, in records of 16 KiB, to whoever asks by TLS.
+pub(crate) fn bytes(secured: &Arc<Secured>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let secured = Arc::clone(secured);
     std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || send_bytes(stream));
+        for mut stream in listener.incoming().flatten() {
+            let secured = Arc::clone(&secured);
+            std::thread::spawn(move || {
+                let record = [&[23, 3, 3, 0x40, 0][..], &[0x5a; 0x4000]].concat();
+                let block = record.repeat(16);
+                if secured.answer(&mut stream).is_ok() {
+                    while stream.write_all(&block).is_ok() {}
+                }
+            });
         }
     });
     address
-}
-
-fn send_bytes(mut stream: TcpStream) {
-    // What TLS would look like from outside: application data, in records of 16 KiB.
-    let mut block = Vec::new();
-    for _ in 0..16 {
-        block.extend([23, 3, 3, 0x40, 0]);
-        block.extend(std::iter::repeat_n(0x5a, 0x4000));
-    }
-    let mut first = [0];
-    if stream.read_exact(&mut first).is_ok() {
-        while stream.write_all(&block).is_ok() {}
-    }
 }
 
 /// Where one text begins in another.

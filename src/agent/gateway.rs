@@ -58,6 +58,7 @@ pub fn settings(
             protected,
         },
         tls: None,
+        intercept: None,
     }
 }
 

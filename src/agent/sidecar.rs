@@ -10,6 +10,7 @@ use crate::gateway::{Gateway, Keep, Options};
 use crate::model::Naming;
 use crate::model::clock::Anchor;
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -32,12 +33,21 @@ pub struct SidecarOptions {
 }
 
 /// What an environment says beside the settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     /// Where providers are, as their clients' variables say.
     pub variables: Vec<(OsString, OsString)>,
     /// Files and folders of authorities that are trusted too.
     pub authorities: Vec<PathBuf>,
+}
+
+impl fmt::Debug for Environment {
+    /// Without the values of its variables, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { variables, authorities } = self;
+        let names: Vec<_> = variables.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Environment").field("variables", &names).field("authorities", authorities).finish()
+    }
 }
 
 /// Listening sockets that are there already. An empty list = the settings say where.

@@ -2,7 +2,7 @@
 
 use super::config::{ConfigOptions, settings, told};
 use super::signals::Inbox;
-use super::{Failure, status, tell};
+use super::{Failure, descriptors, status, tell};
 use crate::agent::config::{Flag, Settings, Sources};
 use crate::agent::sidecar::{Environment, Given, Sidecar, SidecarError, SidecarOptions};
 use crate::agent::systemd::{Handover, Notifier};
@@ -75,6 +75,8 @@ pub(super) fn agent(args: AgentArgs) -> Result<u8, Failure> {
     // SAFETY: nothing has started a thread yet, nor opened a file that stays.
     let handover = unsafe { Handover::take() };
     let handover = handover.map_err(|error| Failure::of(status::USAGE, &error).hint(error.hint()))?;
+    // With fewer it serves fewer.
+    let _as_it_was = descriptors::raise();
     let inbox = Inbox::of_service()?;
     let talk = Talk { quiet: args.quiet, manager: handover.notifier };
     let sources = args.sources();

@@ -7,6 +7,7 @@ mod agent;
 mod color;
 mod config;
 mod demo;
+mod descriptors;
 mod failure;
 mod probe;
 mod report;

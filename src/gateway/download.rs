@@ -44,6 +44,8 @@ pub(crate) struct Relay {
     recorded: Recorded,
     /// It has trailers that say how a call of gRPC ended.
     is_grpc: bool,
+    /// Some of it came.
+    has_begun: bool,
     /// It broke: told to the client when it has all that came before.
     broken: Option<hyper::Error>,
     /// When the last piece was given to a client that has others on the same connection: until it wants more, it does not read.
@@ -110,8 +112,16 @@ impl Drop for Recorded {
 impl Relay {
     /// Passes this body on.
     pub(crate) fn new(body: Incoming, carrier: Carried, content: ResponseContent, recorded: Recorded, is_grpc: bool) -> Self {
-        let mut relay =
-            Self { body, carrier: Some(carrier), content: Some(content), recorded, is_grpc, broken: None, given: None };
+        let mut relay = Self {
+            body,
+            carrier: Some(carrier),
+            content: Some(content),
+            recorded,
+            is_grpc,
+            has_begun: false,
+            broken: None,
+            given: None,
+        };
         if relay.body.is_end_stream() {
             relay.complete();
         }
@@ -119,9 +129,11 @@ impl Relay {
     }
 
     fn state_of_content(&mut self, data: &Bytes) {
+        let is_whole = !std::mem::replace(&mut self.has_begun, true) && self.body.is_end_stream();
         let Some(content) = &mut self.content else { return };
         content.new_call();
-        if content.data(data) > 0 {
+        let pieces = if is_whole { content.whole(data) } else { content.data(data) };
+        if pieces > 0 {
             let at = self.carrier.as_ref().and_then(|carrier| carrier.marks().last_read()).unwrap_or_else(|| self.recorded.now());
             self.recorded.exchange.state().content(at);
         }

@@ -16,55 +16,126 @@ const OF_THE_CONNECTION: [HeaderName; 7] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// Common fields that say nothing that is recorded here.
-const WITHOUT_FACTS: [HeaderName; 8] = [
-    header::HOST,
-    header::USER_AGENT,
-    header::ACCEPT_ENCODING,
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::DATE,
-    header::SERVER,
-    header::SET_COOKIE,
-];
-
-/// Why a request must not go on: it would not mean the same to everyone (RFC 9112, 3.2 and 6.1).
-pub(crate) fn ambiguous(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    if headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return Some((StatusCode::BAD_REQUEST, "the request names two hosts"));
-    }
-    // The coding is the connection's own, so that no other than chunks can be undone for the upstream.
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let plain =
-        codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none();
-    (!plain).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
+/// What the fields of a message say, read in one go.
+#[derive(Clone, Debug)]
+pub(crate) struct Head<F> {
+    /// Its facts.
+    pub(crate) fields: F,
+    found: Found,
+    hosts: usize,
 }
 
-/// Takes out of a request what is for the gateway alone. An upgrade that is asked for stays.
-pub(crate) fn for_upstream(headers: &mut HeaderMap, upgrades: bool) {
-    let found = Found::among(headers);
-    let takes_trailers = found.has(&header::TE) && names(headers, header::TE, "trailers");
-    found.strip(headers, upgrades);
-    if takes_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    }
-}
-
-/// Takes out of an answer what is for the gateway alone. An upgrade that was agreed to stays.
-pub(crate) fn for_downstream(headers: &mut HeaderMap, upgrades: bool) {
-    Found::among(headers).strip(headers, upgrades);
-}
-
-/// Which fields of one connection alone there are: most messages have none, or `connection` alone.
-#[derive(Clone, Copy, Debug)]
+/// Which fields of one connection alone there are, by their places: most messages have none, or `connection` alone.
+#[derive(Clone, Copy, Debug, Default)]
 struct Found(u8);
 
-impl Found {
-    fn among(headers: &HeaderMap) -> Self {
-        let place = |name: &HeaderName| OF_THE_CONNECTION.iter().position(|known| known == name);
-        Self(headers.keys().filter_map(place).fold(0, |found, place| found | 1 << place))
+/// What a field is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum About {
+    /// The connection alone; the place of its name.
+    Connection(usize),
+    Host,
+    /// Common, and nothing that is recorded here.
+    Nothing,
+    /// What may be a fact.
+    Facts,
+}
+
+impl About {
+    fn of(name: &str) -> Self {
+        match name {
+            "connection" => Self::Connection(0),
+            "keep-alive" => Self::Connection(1),
+            "proxy-connection" => Self::Connection(2),
+            "transfer-encoding" => Self::Connection(3),
+            "upgrade" => Self::Connection(4),
+            "te" => Self::Connection(5),
+            "proxy-authorization" => Self::Connection(6),
+            "host" => Self::Host,
+            "user-agent" | "accept-encoding" | "authorization" | "cookie" | "date" | "server" | "set-cookie" => Self::Nothing,
+            _ => Self::Facts,
+        }
+    }
+}
+
+impl<F: Default> Head<F> {
+    fn read(headers: &HeaderMap, mut set: impl FnMut(&mut F, &str, &[u8])) -> Self {
+        let mut head = Self { fields: F::default(), found: Found::default(), hosts: 0 };
+        for (name, value) in headers {
+            match About::of(name.as_str()) {
+                About::Connection(place) => {
+                    head.found.0 |= 1 << place;
+                    set(&mut head.fields, name.as_str(), value.as_bytes());
+                }
+                About::Host => head.hosts += 1,
+                About::Nothing => {}
+                About::Facts => set(&mut head.fields, name.as_str(), value.as_bytes()),
+            }
+        }
+        head
+    }
+}
+
+impl<F> Head<F> {
+    /// Whether a body has another transfer coding than chunks. The coding is the connection's own, and no other can be undone for the next.
+    pub(crate) fn is_coded(&self, headers: &HeaderMap) -> bool {
+        if !self.found.has(&header::TRANSFER_ENCODING) {
+            return false;
+        }
+        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        !codings.next().is_none_or(is_chunked) || codings.next().is_some()
+    }
+}
+
+impl Head<RequestFields> {
+    /// A request's.
+    pub(crate) fn of_request(headers: &HeaderMap) -> Self {
+        Self::read(headers, RequestFields::set_lower)
     }
 
+    /// Whether it names a host.
+    pub(crate) const fn has_host(&self) -> bool {
+        self.hosts > 0
+    }
+
+    /// Why the request must not go on: it would not mean the same to everyone (RFC 9112, 3.2 and 6.1).
+    pub(crate) fn ambiguous(&self, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        if self.hosts > 1 {
+            return Some((StatusCode::BAD_REQUEST, "the request names two hosts"));
+        }
+        self.is_coded(headers).then_some((StatusCode::NOT_IMPLEMENTED, "the only transfer coding here is `chunked`"))
+    }
+
+    /// Whether the connection is to speak another protocol. HTTP/2 without TLS is not begun that way (RFC 9113, 3.1, withdrew it).
+    pub(crate) fn upgrades(&self, headers: &HeaderMap) -> bool {
+        let wants = self.found.has(&header::UPGRADE) && names(headers, header::CONNECTION, "upgrade");
+        wants && !names(headers, header::UPGRADE, "h2c")
+    }
+
+    /// Takes out of a request what is for the gateway alone. An upgrade that is asked for stays.
+    pub(crate) fn for_upstream(&self, headers: &mut HeaderMap, upgrades: bool) {
+        let takes_trailers = self.found.has(&header::TE) && names(headers, header::TE, "trailers");
+        self.found.strip(headers, upgrades);
+        if takes_trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+    }
+}
+
+impl Head<ResponseFields> {
+    /// An answer's.
+    pub(crate) fn of_response(headers: &HeaderMap) -> Self {
+        Self::read(headers, ResponseFields::set_lower)
+    }
+
+    /// Takes out of an answer what is for the gateway alone. An upgrade that was agreed to stays.
+    pub(crate) fn for_downstream(&self, headers: &mut HeaderMap, upgrades: bool) {
+        self.found.strip(headers, upgrades);
+    }
+}
+
+impl Found {
     fn has(self, name: &HeaderName) -> bool {
         OF_THE_CONNECTION.iter().enumerate().any(|(place, known)| known == name && self.0 & 1 << place != 0)
     }
@@ -111,33 +182,11 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a connection is to speak another protocol. HTTP/2 without TLS is not begun that way (RFC 9113, 3.1, withdrew it).
-pub(crate) fn upgrades(headers: &HeaderMap) -> bool {
-    let wants = headers.contains_key(header::UPGRADE) && names(headers, header::CONNECTION, "upgrade");
-    wants && !names(headers, header::UPGRADE, "h2c")
-}
-
 /// Whether a list names a word.
 fn names(headers: &HeaderMap, list: HeaderName, word: &str) -> bool {
     let values = headers.get_all(list).iter().filter_map(|value| value.to_str().ok());
     let mut words = values.flat_map(|value| value.split(','));
     words.any(|named| named.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(word))
-}
-
-/// The facts in a request's fields.
-pub(crate) fn request_fields(headers: &HeaderMap) -> RequestFields {
-    let mut fields = RequestFields::default();
-    let known = headers.iter().filter(|(name, _)| !WITHOUT_FACTS.contains(name));
-    known.for_each(|(name, value)| fields.set_lower(name.as_str(), value.as_bytes()));
-    fields
-}
-
-/// The facts in an answer's fields.
-pub(crate) fn response_fields(headers: &HeaderMap) -> ResponseFields {
-    let mut fields = ResponseFields::default();
-    let known = headers.iter().filter(|(name, _)| !WITHOUT_FACTS.contains(name));
-    known.for_each(|(name, value)| fields.set_lower(name.as_str(), value.as_bytes()));
-    fields
 }
 
 #[cfg(test)]
@@ -160,18 +209,29 @@ mod tests {
             ("x-hop", "1"),
             ("x-end", "2"),
         ]);
-        for_upstream(&mut fields, false);
+        Head::of_request(&fields.clone()).for_upstream(&mut fields, false);
         assert_eq!(fields, headers(&[("te", "trailers"), ("x-end", "2")]));
+    }
+
+    #[test]
+    fn each_name_of_the_connection_has_its_place() {
+        for (place, name) in OF_THE_CONNECTION.iter().enumerate() {
+            assert_eq!(About::of(name.as_str()), About::Connection(place));
+        }
     }
 
     #[test]
     fn an_upgrade_passes_where_it_is_wanted() {
         let asked = [("connection", "Upgrade"), ("upgrade", "websocket")];
-        assert!(upgrades(&headers(&asked)));
-        assert!(!upgrades(&headers(&[("upgrade", "websocket")])));
-        assert!(!upgrades(&headers(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")])));
+        let upgrades = |fields: &[(&'static str, &'static str)]| {
+            let fields = headers(fields);
+            Head::of_request(&fields).upgrades(&fields)
+        };
+        assert!(upgrades(&asked));
+        assert!(!upgrades(&[("upgrade", "websocket")]));
+        assert!(!upgrades(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]));
         let mut fields = headers(&asked);
-        for_upstream(&mut fields, true);
+        Head::of_request(&fields.clone()).for_upstream(&mut fields, true);
         assert_eq!(fields, headers(&[("upgrade", "websocket"), ("connection", "upgrade")]));
     }
 }

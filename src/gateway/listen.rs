@@ -1,10 +1,15 @@
 //! Clients come in.
 
 use super::downstream::{Downstream, DownstreamIo, Order};
+use super::intercept::{self, Inside, Intercept, Led};
+use super::options::InForce;
 use super::route::Destination;
-use super::serve::serve;
-use super::through::{Handover, Socket, lead};
+use super::serve::{bodiless, serve};
+use super::through::{AnySocket, Handover, Socket, Switch, Tunnel, lead};
 use super::{Shared, Stage};
+use bytes::Bytes;
+use http::{Method, Request};
+use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -138,10 +143,10 @@ impl Client {
             () = ordered => return,
         };
         match begun {
-            Some((true, Io::Plain(io))) => self.serve_h2(TokioIo::new(io)).await,
-            Some((true, Io::Tls(io))) => self.serve_h2(TokioIo::new(io)).await,
-            Some((false, Io::Plain(io))) => self.serve_h1(TokioIo::new(io)).await,
-            Some((false, Io::Tls(io))) => self.serve_h1(TokioIo::new(io)).await,
+            Some((true, Io::Plain(io))) => self.serve_h2(TokioIo::new(io), None).await,
+            Some((true, Io::Tls(io))) => self.serve_h2(TokioIo::new(io), None).await,
+            Some((false, Io::Plain(io))) => self.serve_h1(TokioIo::new(io), None).await,
+            Some((false, Io::Tls(io))) => self.serve_h1(TokioIo::new(io), None).await,
             None => {}
         }
     }
@@ -151,11 +156,12 @@ impl Client {
         lead(Arc::clone(&self.shared), Arc::clone(&self.downstream), destination, stream).await;
     }
 
-    async fn serve_h1(self, io: TokioIo<impl Socket>) {
+    async fn serve_h1(&self, io: TokioIo<impl Socket + Send + 'static>, inside: Option<Arc<Inside>>) {
         let limits = self.shared.settings().limits;
         let handover = Handover::default();
-        let service =
-            service_fn(|request| serve(Arc::clone(&self.shared), Arc::clone(&self.downstream), Some(&handover), request));
+        let service = service_fn(|request| {
+            serve(Arc::clone(&self.shared), Arc::clone(&self.downstream), inside.clone(), Some(&handover), request)
+        });
         let mut builder = http1::Builder::new();
         // The sweep keeps the times, at one clock reading for all connections. An answer passes as it came: its date, or none.
         builder.header_read_timeout(None).auto_date_header(false).max_buf_size(limits.max_header_size);
@@ -163,15 +169,49 @@ impl Client {
         self.until_over(Pin::new(&mut connection), http1::Connection::graceful_shutdown).await;
         if let Some(switch) = handover.take() {
             let parts = connection.into_parts();
-            Box::pin(switch.carry(parts.io.into_inner(), parts.read_buf)).await;
+            let (io, early) = (parts.io.into_inner(), parts.read_buf);
+            let settings = self.shared.settings();
+            match (switch, &settings.intercept) {
+                (Switch::Tunnel(tunnel), Some(intercept)) => self.open(&settings, intercept, tunnel, Box::new(io), early).await,
+                (switch, _) => Box::pin(switch.carry(io, early)).await,
+            }
         }
     }
 
-    async fn serve_h2(self, io: impl Read + Write + Unpin) {
+    /// Serves what is inside of a tunnel, as far as that can be done. Boxed, since what is inside is served as what is outside.
+    fn open<'a>(
+        &'a self,
+        settings: &'a InForce,
+        intercept: &'a Intercept,
+        tunnel: Box<Tunnel>,
+        io: AnySocket,
+        early: Bytes,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            match intercept::open(&self.shared, settings, intercept, tunnel, io, early).await {
+                Led::Through(tunnel, io, early) => tunnel.carry(io, early).await,
+                Led::Inside(io, inside, is_h2) => {
+                    let io = TokioIo::new(io);
+                    match is_h2 {
+                        true => self.serve_h2(io, Some(Arc::clone(&inside))).await,
+                        false => self.serve_h1(io, Some(Arc::clone(&inside))).await,
+                    }
+                    inside.over(&self.shared, intercept, &self.downstream);
+                }
+                Led::Over => {}
+            }
+        })
+    }
+
+    async fn serve_h2(&self, io: impl Read + Write + Unpin, inside: Option<Arc<Inside>>) {
         self.downstream.share();
         let limits = self.shared.settings().limits;
         let (shared, downstream) = (Arc::clone(&self.shared), Arc::clone(&self.downstream));
-        let service = service_fn(move |request| serve(Arc::clone(&shared), Arc::clone(&downstream), None, request));
+        let service = service_fn(move |request: Request<Incoming>| {
+            let is_head = request.method() == Method::HEAD;
+            let answer = serve(Arc::clone(&shared), Arc::clone(&downstream), inside.clone(), None, request);
+            async move { answer.await.map(|answer| if is_head { bodiless(answer) } else { answer }) }
+        });
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).auto_date_header(false).adaptive_window(true);
         builder.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));

@@ -1,7 +1,8 @@
 //! The gateway: sees calls by standing in their way.
 //!
-//! Floor 3. Clients come in at [`listen`]; [`serve`] finds where a request goes ([`route`]), takes a connection ([`upstream`], opened by
-//! [`connect`]) and passes request and answer on ([`upload`], [`download`]), which [`record`] notes. Nothing is buffered beyond what moves.
+//! Floor 3. Clients come in at `listen`; `serve` finds where a request goes (`route`), takes a connection (`upstream`, opened by
+//! `connect`) and passes request and answer on (`upload`, `download`), which `record` notes. Nothing is buffered beyond what moves.
+//! What is no request passes `through`; TLS in there is ended only where that was asked for (`intercept`).
 //!
 //! A client's connection is one task, which also drives the HTTP/1.1 connection that its request goes out on: no wake-ups between tasks,
 //! and a client that leaves undoes what was done for it. Connections by HTTP/2 are shared, and have tasks of their own.
@@ -11,8 +12,10 @@ mod download;
 mod downstream;
 mod failure;
 mod headers;
+mod intercept;
 mod listen;
 mod options;
+mod own;
 mod pieces;
 mod record;
 mod route;
@@ -22,6 +25,7 @@ mod told;
 mod upload;
 mod upstream;
 
+pub use intercept::{AuthorityError, Intercept, LeftAlone, Why};
 pub use options::{Connecting, Keep, Limits, Options, Settings, UpstreamFailure};
 pub use route::{Base, Route, Routes, TcpRoute};
 
@@ -30,6 +34,7 @@ use crate::model::{ConnectionFact, Live, Losses, Nanos, Span, Stall};
 use downstream::{Downstream, Order, Watch, Watched};
 use listen::Entrance;
 use options::InForce;
+use own::Own;
 use record::Recorder;
 use route::Destination;
 use rustc_hash::FxHashMap;
@@ -94,9 +99,7 @@ struct Shared {
     recorder: Arc<Recorder>,
     pool: Pool,
     settings: RwLock<Arc<InForce>>,
-    own: RwLock<Vec<SocketAddr>>,
-    /// Addresses of its TCP routes.
-    entrances: RwLock<Vec<SocketAddr>>,
+    own: Arc<Own>,
     backends: Backends,
     clients: Mutex<FxHashMap<NonZeroU64, Arc<Downstream>>>,
     numbers: AtomicU64,
@@ -115,22 +118,6 @@ enum Stage {
 impl Shared {
     fn settings(&self) -> Arc<InForce> {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether a host and port are the gateway itself.
-    fn is_own(&self, host: &str, port: u16) -> bool {
-        route::is_own(&self.own.read().unwrap_or_else(PoisonError::into_inner), host, port)
-    }
-
-    /// Whether an address is the gateway itself.
-    fn is_own_address(&self, address: SocketAddr) -> bool {
-        route::is_own_address(&self.own.read().unwrap_or_else(PoisonError::into_inner), address)
-    }
-
-    /// Whether a connection to a host and port comes back to the gateway.
-    fn leads_back(&self, host: &str, port: u16) -> bool {
-        let entrances = self.entrances.read().unwrap_or_else(PoisonError::into_inner);
-        self.is_own(host, port) || route::is_own(&entrances, host, port)
     }
 
     fn number(&self) -> NonZeroU64 {
@@ -190,12 +177,12 @@ impl Gateway {
         let Options { anchor, keep, workers, listeners, settings } = options;
         let runtime = runtime(workers)?;
         let (stage, _) = watch::channel(Stage::Open);
+        let own = Arc::new(Own::default());
         let shared = Arc::new(Shared {
             recorder: Arc::new(Recorder::new(anchor, Arc::clone(&settings.naming), keep)),
             pool: Pool::new(anchor),
-            settings: RwLock::new(Arc::new(InForce::new(settings))),
-            own: RwLock::default(),
-            entrances: RwLock::default(),
+            settings: RwLock::new(Arc::new(InForce::new(settings, &own))),
+            own,
             backends: Backends::default(),
             clients: Mutex::default(),
             numbers: AtomicU64::new(0),
@@ -207,6 +194,10 @@ impl Gateway {
         let inside = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("hopwatch-gateway".into()).spawn(move || {
             runtime.block_on(async {
+                if inside.settings().intercept.is_some() {
+                    let early = Arc::clone(&inside);
+                    tokio::spawn(async move { early.settings().connector.prepare().await });
+                }
                 let mut sweep = tokio::time::interval(SWEEP);
                 loop {
                     tokio::select! {
@@ -269,8 +260,7 @@ impl Gateway {
     }
 
     fn own_changed(&self) {
-        *self.shared.own.write().unwrap_or_else(PoisonError::into_inner) = self.addresses().collect();
-        *self.shared.entrances.write().unwrap_or_else(PoisonError::into_inner) = self.tcp_addresses().collect();
+        self.shared.own.change(self.addresses().collect(), self.tcp_addresses().collect());
     }
 
     /// Where it listens for HTTP, in the order of its listeners.
@@ -295,7 +285,8 @@ impl Gateway {
     /// otherwise.
     pub fn reload(&self, settings: Settings) {
         self.shared.recorder.rename(Arc::clone(&settings.naming));
-        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(InForce::new(settings));
+        let settings = InForce::new(settings, &self.shared.own);
+        *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         self.shared.pool.clear();
     }
 
@@ -313,12 +304,18 @@ impl Gateway {
         self.shared.clients().is_empty() && self.shared.recorder.open_count() == 0
     }
 
+    /// Tasks that are alive: one a listener, one a client, a few a connection by HTTP/2.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.runtime.metrics().num_alive_tasks()
+    }
+
     /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open. Clients on this machine that
     /// are gone by then have `grace` to be noticed: what they left behind ended with them.
     #[must_use]
     pub fn finish(mut self, grace: Duration) -> Carried {
         let begun = monotonic();
-        while begun.elapsed() < grace && self.shared.recorder.is_abandoned() {
+        while begun.elapsed() < grace && Watched::clients(&*self.shared).iter().any(|client| client.is_abandoned()) {
             std::thread::sleep(NOTICE);
         }
         self.shared.recorder.stop();

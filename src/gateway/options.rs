@@ -1,12 +1,15 @@
 //! What a gateway is told.
 
-use super::connect::{Blocked, Connector, ConnectorOptions, Proxies, Tls};
+use super::connect::{Connector, ConnectorOptions, Proxies, Tls};
+use super::intercept::Intercept;
+use super::own::Own;
 use super::route::Routes;
 use crate::model::Naming;
 use crate::model::clock::Anchor;
 use ipnet::IpNet;
 use rustls::ServerConfig;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +58,8 @@ pub struct Settings {
     pub connecting: Connecting,
     /// Clients speak TLS, by this; `None` = they do not.
     pub tls: Option<Arc<ServerConfig>>,
+    /// TLS inside of tunnels is ended here, by this; `None` = it passes as it is.
+    pub intercept: Option<Arc<Intercept>>,
 }
 
 /// What a client gets whose upstream fails before an answer (report reference, section 5, "Upstream fails before an answer").
@@ -85,7 +90,7 @@ pub struct Limits {
 }
 
 /// How connections to upstreams are opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Connecting {
     /// The longest that opening one may take; `None` = 5 s.
     pub timeout: Option<Duration>,
@@ -100,19 +105,28 @@ pub struct Connecting {
 }
 
 impl Connecting {
-    fn connector(&self) -> Connector {
-        let whole = |network: &IpNet| Blocked { network: *network, port: None };
-        let own = |address: &SocketAddr| {
-            let ip = address.ip();
-            // A listener on all addresses is reached at loopback's.
-            let network = if ip.is_unspecified() { IpNet::from(IpAddr::from([127, 0, 0, 1])) } else { IpNet::from(ip) };
-            Blocked { network, port: Some(address.port()) }
-        };
+    fn connector(&self, own: &Arc<Own>) -> Connector {
         let mut options = ConnectorOptions::new(Tls::trusting(self.authorities.clone()));
         options.connect_timeout = self.timeout.unwrap_or(options.connect_timeout);
         options.proxies = Proxies::read(|name| self.proxies.get(name).cloned());
-        options.blocked = self.blocked.iter().map(whole).chain(self.protected.iter().map(own)).collect();
+        options.blocked.clone_from(&self.blocked);
+        options.protected.clone_from(&self.protected);
+        options.own = Arc::clone(own);
         Connector::new(options)
+    }
+}
+
+impl fmt::Debug for Connecting {
+    /// Without the values of the variables that name proxies: credentials may be in them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { timeout, authorities, proxies, blocked, protected } = self;
+        f.debug_struct("Connecting")
+            .field("timeout", timeout)
+            .field("authorities", authorities)
+            .field("proxies", &proxies.keys())
+            .field("blocked", blocked)
+            .field("protected", protected)
+            .finish()
     }
 }
 
@@ -137,8 +151,8 @@ pub(crate) struct InForce {
 }
 
 impl InForce {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let connector = settings.connecting.connector();
+    pub(crate) fn new(settings: Settings, own: &Arc<Own>) -> Self {
+        let connector = settings.connecting.connector(own);
         Self { settings, connector }
     }
 }
@@ -157,5 +171,19 @@ impl Settings {
     pub fn admits(&self, client: IpAddr) -> bool {
         let client = client.to_canonical();
         client.is_loopback() || self.allow.iter().any(|network| network.contains(&client))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_proxies_are_not_shown() {
+        let proxies = [("https_proxy".to_owned(), "http://user:s3cret@proxy:3128".to_owned())].into();
+        let connecting = Connecting { proxies, ..Connecting::default() };
+        let shown = format!("{connecting:?} {:?}", connecting.connector(&Arc::default()));
+        assert!(!shown.contains("s3cret") && !shown.contains("user"), "{shown}");
+        assert!(shown.contains("https_proxy") && shown.contains("proxy:3128"), "{shown}");
     }
 }

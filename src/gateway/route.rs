@@ -10,7 +10,7 @@ use crate::wire::provider;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A reverse-proxy route: what comes in under its prefix goes to its upstream.
@@ -225,6 +225,14 @@ pub(crate) fn find<B>(settings: &Settings, request: &Request<B>, own: impl Fn(&s
     Found::Upstream { destination: Arc::new(Destination::of(origin)), target: target_of(uri, 0, ""), host: Some(host) }
 }
 
+/// Where a request goes that came by a connection which leads to one place.
+pub(crate) fn inside<B>(destination: &Arc<Destination>, request: &Request<B>) -> Found {
+    if request.method() == Method::CONNECT {
+        return Found::Refused(StatusCode::NOT_IMPLEMENTED, "no tunnels lead from within one");
+    }
+    Found::Upstream { destination: Arc::clone(destination), target: target_of(request.uri(), 0, ""), host: None }
+}
+
 fn tunnel(settings: &Settings, uri: &Uri, own: impl Fn(&str, u16) -> bool) -> Found {
     let port = uri.authority().and_then(Authority::port_u16);
     let origin = uri.authority().and_then(|authority| origin_of(Scheme::Tunnel, authority));
@@ -295,25 +303,6 @@ fn host_of(origin: &Origin) -> String {
     let whole = origin.to_string();
     let own = own_port(origin.scheme) == Some(origin.port);
     whole.rsplit_once(':').filter(|_| own).map(|(host, _)| host.to_owned()).unwrap_or(whole)
-}
-
-/// Whether a host and port are one of these addresses, or a name of this machine with their port.
-pub(crate) fn is_own(own: &[SocketAddr], host: &str, port: u16) -> bool {
-    own.iter()
-        .any(|address| address.port() == port && (host == "localhost" || host.parse().is_ok_and(|ip| reaches(ip, address.ip()))))
-}
-
-/// Whether who connects to this address gets to one of these listeners.
-pub(crate) fn is_own_address(own: &[SocketAddr], address: SocketAddr) -> bool {
-    own.iter().any(|listener| listener.port() == address.port() && reaches(address.ip(), listener.ip()))
-}
-
-/// Whether who connects to an address gets to a listener at another one.
-fn reaches(to: IpAddr, listener: IpAddr) -> bool {
-    let (to, listener) = (to.to_canonical(), listener.to_canonical());
-    // What can be bound is this machine's. The unspecified address is loopback to those who connect to it.
-    let is_here = || to.is_loopback() || to.is_unspecified() || UdpSocket::bind((to, 0)).is_ok();
-    to == listener || (to.is_unspecified() && listener.is_loopback()) || (listener.is_unspecified() && is_here())
 }
 
 #[cfg(test)]

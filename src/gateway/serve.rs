@@ -1,19 +1,21 @@
 //! One request: where it goes, and its way there and back.
 
+use super::Shared;
 use super::connect::{ConnectError, Origin, Protocols, Scheme};
 use super::download::{Carried, Download, Recorded, Relay, unavailable};
 use super::downstream::Downstream;
 use super::failure::{self, Failure};
+use super::headers::{self, Head};
+use super::intercept::{Brought, Inside};
 use super::options::{InForce, Settings, UpstreamFailure};
 use super::record::{Answered, Asked, Exchange};
 use super::route::{self, Destination, Found};
 use super::through::{Handover, Switch, Tunnel, Upgrade};
 use super::upload::Upload;
 use super::upstream::{Carrier, Lease, Opening, Slot, Unanswered};
-use super::{Shared, headers};
 use crate::hops::{Judged, peer_failed};
 use crate::model::{ConnectionState, Nanos, Outcome, error_type, grpc};
-use crate::wire::headers::ResponseFields;
+use crate::wire::headers::{ContentType, Message, RequestFields, ResponseFields};
 use crate::wire::http1::ResponseContent;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -21,7 +23,6 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use hyper::body::Incoming;
 use std::error::Error;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The client's connection, or the stream of HTTP/2 that it asked in, is closed without an answer.
@@ -46,8 +47,8 @@ impl Error for Closed {
 /// What a client gets.
 type Answer = Result<Response<Download>, Closed>;
 
-/// Serves one request of a client. What becomes of its connection, if another protocol is to be spoken on it, is left in `handover`;
-/// `None` = it can become nothing else.
+/// Serves one request of a client, which came `inside` of TLS that is ended here, or not. What becomes of its connection, if another
+/// protocol is to be spoken on it, is left in `handover`; `None` = it can become nothing else.
 ///
 /// # Errors
 /// The upstream failed before an answer, and the client's connection is to be closed for it.
@@ -57,27 +58,34 @@ type Answer = Result<Response<Download>, Closed>;
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     downstream: Arc<Downstream>,
+    inside: Option<Arc<Inside>>,
     handover: Option<&Handover>,
     request: Request<Incoming>,
 ) -> Answer {
-    let asked = downstream.asks();
+    let (came, heard, client) = downstream.asks();
     let settings = shared.settings();
     if !settings.admits(downstream.peer.ip()) {
         let why = "programs of other machines are not served here; `gateway.allow` names networks that are";
         return Ok(refuse(&downstream, StatusCode::FORBIDDEN, why));
     }
-    if let Some((status, why)) = headers::ambiguous(request.headers()) {
+    let head = Head::of_request(request.headers());
+    if let Some((status, why)) = head.ambiguous(request.headers()) {
         let mut refused = refuse(&downstream, status, why);
         // Where the next request begins is in doubt too.
         refused.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return Ok(refused);
     }
-    match route::find(&settings, &request, |host, port| shared.is_own(host, port)) {
+    let found = match &inside {
+        None => route::find(&settings, &request, |host, port| shared.own.is(host, port)),
+        Some(inside) => route::inside(&inside.destination, &request),
+    };
+    match found {
         Found::Upstream { destination, target, host } => {
-            let way = Way { destination, target, host };
-            relay(&shared, &settings, downstream, asked, way, handover, request).await
+            let brought = inside.and_then(|inside| inside.take());
+            let way = Way { destination, target, host, brought };
+            relay(&shared, &settings, downstream, Heard { came, heard, client, head }, way, handover, request).await
         }
-        Found::Tunnel(origin) => tunnel(&shared, &settings, downstream, asked, origin, handover).await,
+        Found::Tunnel(origin) => tunnel(&shared, &settings, downstream, came, origin, handover).await,
         Found::Refused(status, why) => Ok(refuse(&downstream, status, why)),
     }
 }
@@ -87,7 +95,7 @@ async fn tunnel(
     shared: &Arc<Shared>,
     settings: &InForce,
     downstream: Arc<Downstream>,
-    (start, _): (Nanos, ConnectionState),
+    start: Nanos,
     origin: Origin,
     handover: Option<&Handover>,
 ) -> Answer {
@@ -114,6 +122,14 @@ fn refuse(downstream: &Downstream, status: StatusCode, why: &str) -> Response<Do
     text(status, why)
 }
 
+/// The answer to HEAD: by HTTP/2 nobody else leaves out a text of the gateway's own.
+pub(crate) fn bodiless(mut answer: Response<Download>) -> Response<Download> {
+    if let Download::Text(text) = answer.body_mut() {
+        *text = None;
+    }
+    answer
+}
+
 fn text(status: StatusCode, why: &str) -> Response<Download> {
     let mut response = Response::new(Download::Text(Some(Bytes::from(format!("hopwatch: {why}\n")))));
     *response.status_mut() = status;
@@ -127,14 +143,26 @@ struct Way {
     destination: Arc<Destination>,
     target: PathAndQuery,
     host: Option<HeaderValue>,
+    /// The connection that was opened for it before.
+    brought: Option<Box<Brought>>,
+}
+
+/// How a request came.
+#[derive(Debug)]
+struct Heard {
+    /// Its first byte came, and the last of its head.
+    came: Nanos,
+    heard: Nanos,
+    client: ConnectionState,
+    head: Head<RequestFields>,
 }
 
 async fn relay(
     shared: &Shared,
     settings: &InForce,
     downstream: Arc<Downstream>,
-    (start, client): (Nanos, ConnectionState),
-    Way { destination, target, host }: Way,
+    Heard { came, heard, client, head }: Heard,
+    Way { destination, target, host, mut brought }: Way,
     handover: Option<&Handover>,
     request: Request<Incoming>,
 ) -> Answer {
@@ -142,33 +170,35 @@ async fn relay(
     let upstream = shared.pool.upstream(&destination.origin, settings.limits.max_upstream_connections);
     // What is known of it is kept there.
     let destination = if destination.is_plain() { Arc::clone(&upstream.destination) } else { destination };
-    let asked = Asked {
-        id: shared.recorder.id(),
-        downstream,
-        client,
-        destination: Arc::clone(&destination),
-        start,
-        method: parts.method.clone(),
-        target: target.clone(),
-        fields: headers::request_fields(&parts.headers),
-    };
-    let is_grpc = is_grpc(&parts.headers);
+    let is_grpc = is_grpc(&head.fields.message, &parts.headers);
     let protocols = protocols(&destination, parts.version, is_grpc);
     let failing = Failing { settings, is_grpc: is_grpc && parts.version == Version::HTTP_2 };
     // Only HTTP/1.1 has it (RFC 9110, 7.8), so that both sides have to speak it.
     let is_h1 = parts.version == Version::HTTP_11 && protocols == Protocols::H1;
-    let handover = handover.filter(|_| is_h1 && headers::upgrades(&parts.headers));
-    headers::for_upstream(&mut parts.headers, handover.is_some());
+    let handover = handover.filter(|_| is_h1 && head.upgrades(&parts.headers));
+    head.for_upstream(&mut parts.headers, handover.is_some());
     if parts.version == Version::HTTP_2 {
         headers::join_cookies(&mut parts.headers);
     }
     // A client of HTTP/2 names the authority instead, one of HTTP/1.0 may name none.
     let named = || parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     let own = || HeaderValue::from_str(&destination.origin.to_string()).ok();
-    let missing = || (!parts.headers.contains_key(header::HOST)).then(|| named().or_else(own)).flatten();
+    let missing = || (!head.has_host()).then(|| named().or_else(own)).flatten();
     if let Some(host) = host.or_else(missing) {
         parts.headers.insert(header::HOST, host);
     }
+    let asked = Asked {
+        id: shared.recorder.id(),
+        downstream,
+        client,
+        destination: Arc::clone(&destination),
+        start: brought.as_ref().map_or(came, |brought| brought.start_of(came)),
+        came,
+        heard,
+        method: parts.method.clone(),
+        target: target.clone(),
+        fields: head.fields,
+    };
     parts.uri = target.into();
     parts.version = Version::HTTP_11;
     let mut recorded = Recorded::begin(&shared.recorder, Exchange::new(asked));
@@ -180,11 +210,11 @@ async fn relay(
     if exchange.fields.expect_continue && !request.body().is_empty() {
         Upload::hold(&mut request);
     }
-    let is_own = |address: SocketAddr| shared.is_own_address(address);
-    let opening = Opening { connector: &settings.connector, is_own: &is_own, max_head: settings.limits.max_header_size };
+    let opening = Opening { connector: &settings.connector, max_head: settings.limits.max_header_size };
     let (mut is_second, mut failed) = (false, None);
     loop {
-        let carrier = request.body_mut().ahead(shared.pool.take(&upstream, protocols, opening, &exchange, failed)).await;
+        let taking = shared.pool.take(&upstream, protocols, opening, &exchange, (brought.take(), failed));
+        let carrier = request.body_mut().ahead(taking).await;
         let sent = match carrier {
             Ok(Carrier::H1(lease)) => on_h1(lease, request, &exchange).await,
             Ok(Carrier::H2(slot)) => Box::pin(in_stream(slot, request, &exchange)).await,
@@ -224,8 +254,9 @@ fn protocols(destination: &Destination, version: Version, is_grpc: bool) -> Prot
     }
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| grpc::is_grpc(kind.as_bytes()))
+fn is_grpc(message: &Message, headers: &HeaderMap) -> bool {
+    message.content_type != ContentType::Absent
+        && headers.get(header::CONTENT_TYPE).is_some_and(|kind| grpc::is_grpc(kind.as_bytes()))
 }
 
 /// An exchange that lost its connection before an answer.
@@ -324,8 +355,14 @@ fn copy(request: &Request<Upload>, exchange: &Arc<Exchange>) -> Request<Upload> 
 /// The head of an answer is there.
 fn answer(response: Response<Incoming>, carried: Carried, recorded: Recorded) -> Response<Download> {
     let (mut parts, body) = response.into_parts();
-    let fields = headers::response_fields(&parts.headers);
-    let is_grpc = is_grpc(&parts.headers);
+    let head = Head::of_response(&parts.headers);
+    if head.is_coded(&parts.headers) {
+        let answered = answered(&recorded.exchange, &carried, parts.status, head.fields);
+        return unusable(recorded, &answered, "the upstream's answer has a transfer coding that was not asked for");
+    }
+    head.for_downstream(&mut parts.headers, false);
+    let fields = head.fields;
+    let is_grpc = is_grpc(&fields.message, &parts.headers);
     let content = ResponseContent::new(&fields.message);
     {
         let mut state = recorded.exchange.state();
@@ -334,7 +371,6 @@ fn answer(response: Response<Incoming>, carried: Carried, recorded: Recorded) ->
         }
         state.response = Some(answered(&recorded.exchange, &carried, parts.status, fields));
     }
-    headers::for_downstream(&mut parts.headers, false);
     parts.version = Version::HTTP_11;
     Response::from_parts(parts, Download::Relay(Box::new(Relay::new(body, carried, content, recorded, is_grpc))))
 }
@@ -345,27 +381,26 @@ fn answered(exchange: &Exchange, carried: &Carried, status: StatusCode, fields: 
 }
 
 /// The upstream speaks another protocol from here on.
-fn switch(
-    response: Response<Incoming>,
-    carried: Carried,
-    handover: Option<&Handover>,
-    mut recorded: Recorded,
-) -> Response<Download> {
+fn switch(response: Response<Incoming>, carried: Carried, handover: Option<&Handover>, recorded: Recorded) -> Response<Download> {
     let (mut parts, _) = response.into_parts();
-    let fields = headers::response_fields(&parts.headers);
-    let answered = answered(&recorded.exchange, &carried, parts.status, fields);
+    let head = Head::of_response(&parts.headers);
+    head.for_downstream(&mut parts.headers, true);
+    let answered = answered(&recorded.exchange, &carried, parts.status, head.fields);
     let (Some(handover), Carried::H1(lease)) = (handover, carried) else {
-        // Nobody asked for it.
-        recorded.exchange.state().current.error = Some(error_type::INVALID_RESPONSE.into());
-        recorded.judged(peer_failed(Outcome::Error, None), answered.at);
-        return text(StatusCode::BAD_GATEWAY, "the upstream switched protocols, which was not asked for");
+        return unusable(recorded, &answered, "the upstream switched protocols, which was not asked for");
     };
     recorded.exchange.state().response = Some(answered);
     if let Some(upgrade) = Upgrade::new(lease, recorded) {
         handover.put(Switch::Upgrade(Box::new(upgrade)));
     }
-    headers::for_downstream(&mut parts.headers, true);
     Response::from_parts(parts, Download::Text(None))
+}
+
+/// The upstream's answer is none that was asked for. Its connection is not used any more.
+fn unusable(mut recorded: Recorded, answered: &Answered, why: &str) -> Response<Download> {
+    recorded.exchange.state().current.error = Some(error_type::INVALID_RESPONSE.into());
+    recorded.judged(peer_failed(Outcome::Error, None), answered.at);
+    text(StatusCode::BAD_GATEWAY, why)
 }
 
 /// How a client is told that it gets no answer.

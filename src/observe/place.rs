@@ -7,6 +7,7 @@
 
 use crate::observer::OBJECT;
 use crate::observer::layout::{FILE_BYTES, NO_ROOM};
+use crate::scratch::{self, SWEEP_AFTER, Scratch, own_user, unique};
 use sha2::{Digest, Sha256};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{self, DirBuilder, File};
@@ -16,7 +17,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Room that a directory must have for rings, in bytes.
@@ -24,8 +24,6 @@ const ROOM: u64 = 16 * FILE_BYTES as u64;
 
 /// Start of the name of a directory of rings.
 const RINGS_PREFIX: &str = "hopwatch-";
-/// A directory of rings that nobody holds is left alone for this long: its owner may be about to lock it.
-const SWEEP_AFTER: Duration = Duration::from_secs(60);
 
 /// Where the observer's parts lie.
 #[derive(Clone, Debug)]
@@ -35,7 +33,7 @@ pub struct Place {
     /// This run's directory of rings.
     pub rings: PathBuf,
     /// Locked as long as the run lives.
-    _lock: Option<Arc<File>>,
+    _held: Option<Arc<Scratch>>,
 }
 
 /// No place was found.
@@ -76,8 +74,7 @@ impl Candidates {
     fn of_environment(get: impl Fn(&str) -> Option<OsString>) -> Self {
         let directory = |name: &str| get(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let temporary = directory("TMPDIR").unwrap_or_else(|| "/tmp".into());
-        // SAFETY: asks for a number.
-        let own = format!("hopwatch-{}", unsafe { libc::geteuid() });
+        let own = format!("hopwatch-{}", own_user());
         let cache = directory("XDG_CACHE_HOME").or_else(|| Some(directory("HOME")?.join(".cache")));
         let mut objects: Vec<PathBuf> = cache.into_iter().map(|cache| cache.join("hopwatch")).collect();
         objects.extend([temporary.join(&own), Path::new("/tmp").join(&own)]);
@@ -105,14 +102,14 @@ impl Place {
         }
         let object = first(&candidates.objects, |directory| install(object, directory)).map_err(PlaceError::Object)?;
         candidates.rings.iter().for_each(|directory| sweep(directory, SWEEP_AFTER));
-        let (rings, lock) = first(&candidates.rings, make_rings).map_err(PlaceError::Rings)?;
-        Ok(Self { object, rings, _lock: lock.map(Arc::new) })
+        let rings = first(&candidates.rings, make_rings).map_err(PlaceError::Rings)?;
+        Ok(Self { object, rings: rings.path.clone(), _held: Some(Arc::new(rings)) })
     }
 
     /// A place with these paths, where nothing is made.
     #[cfg(test)]
     pub(crate) fn named(object: &str, rings: &str) -> Self {
-        Self { object: object.into(), rings: rings.into(), _lock: None }
+        Self { object: object.into(), rings: rings.into(), _held: None }
     }
 
     /// Takes the rings' directory away; the object stays.
@@ -145,8 +142,7 @@ fn said(error: io::Error) -> String {
 fn install(object: &[u8], directory: &Path) -> Result<PathBuf, String> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(said)?;
     let about = fs::symlink_metadata(directory).map_err(said)?;
-    // SAFETY: asks for a number.
-    let own = unsafe { libc::geteuid() };
+    let own = own_user();
     if !about.is_dir() || about.uid() != own {
         return Err("not a directory of yours".to_owned());
     }
@@ -197,34 +193,17 @@ fn may_run(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn make_rings(directory: &Path) -> Result<(PathBuf, Option<File>), String> {
+fn make_rings(directory: &Path) -> Result<Scratch, String> {
     let free = free_space(directory).map_err(said)?;
     if free < ROOM {
         return Err(format!("only {} MiB free", free >> 20));
     }
-    let path = directory.join(format!("{RINGS_PREFIX}{}", unique()));
-    DirBuilder::new().mode(0o700).create(&path).map_err(said)?;
-    let lock = File::open(&path).map_err(said)?;
-    // Where a file system has no locks, nothing is swept either.
-    let held = lock.try_lock().is_ok();
-    Ok((path, held.then_some(lock)))
+    Scratch::make(directory, RINGS_PREFIX).map_err(said)
 }
 
-/// Takes away the rings of runs that were killed: directories of ours, not locked by anybody, older than `age`.
+/// Takes away the rings of runs that were killed.
 fn sweep(directory: &Path, age: Duration) {
-    // SAFETY: asks for a number.
-    let own = unsafe { libc::geteuid() };
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(RINGS_PREFIX.as_bytes())) {
-        let Ok(about) = entry.metadata() else { continue };
-        let is_old = about.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|since| since >= age));
-        if !about.is_dir() || about.uid() != own || !is_old || !holds_rings_only(&entry.path()) {
-            continue;
-        }
-        if File::open(entry.path()).is_ok_and(|rings| rings.try_lock().is_ok()) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
+    scratch::sweep(directory, RINGS_PREFIX, age, holds_rings_only);
 }
 
 /// Objects lie in a directory of a like name where there is no cache.
@@ -244,13 +223,6 @@ fn free_space(directory: &Path) -> io::Result<u64> {
         about.assume_init()
     };
     Ok(about.f_bavail.saturating_mul(about.f_frsize))
-}
-
-/// A text that no other call and no other process gets.
-fn unique() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
-    format!("{}-{}-{:08x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed), seed as u32)
 }
 
 /// The object's file name, as it stands in `LD_PRELOAD`.

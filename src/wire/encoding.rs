@@ -12,6 +12,10 @@ use super::headers::ContentEncoding;
 const STEP: usize = 1024;
 /// Most output of one step. Deflate reaches about 1,000 times its input, real text about 10 times: more than this is a bomb.
 const OUTPUT_LIMIT: usize = 512 * 1024;
+/// Most output of a body for each byte of its input, beyond what any may have. Text shrinks to a tenth; who sends more is after the time that
+/// it takes to read it.
+const OUTPUT_PER_INPUT: u64 = 32;
+const OUTPUT_FREE: u64 = 16 * 1024 * 1024;
 /// Largest window that is accepted, in bytes, as RFC 9659 limits it for zstd.
 const WINDOW_LIMIT: u64 = 8 * 1024 * 1024;
 /// Largest zstd block, in bytes (RFC 8878, 3.1.1.2.4): so much waits until it is complete, and so much comes out of it.
@@ -22,6 +26,9 @@ const BLOCKS_A_STEP: usize = 64;
 /// Decompresses one body.
 pub struct Decoder {
     codec: Codec,
+    /// Bytes that went in, and that came out.
+    input: u64,
+    output: u64,
 }
 
 enum Codec {
@@ -57,7 +64,7 @@ impl Decoder {
             ContentEncoding::Other => Codec::GivenUp,
             encoding => Codec::Fresh(encoding),
         };
-        Self { codec }
+        Self { codec, input: 0, output: 0 }
     }
 
     /// Decompresses the next bytes and gives what comes out to `plain`.
@@ -69,8 +76,13 @@ impl Decoder {
             if let Codec::Fresh(encoding) = self.codec {
                 self.codec = Codec::begin(encoding, step[0]);
             }
+            let output = &mut self.output;
+            let mut plain = |bytes: &[u8]| {
+                *output += bytes.len() as u64;
+                plain(bytes);
+            };
             let written = match &mut self.codec {
-                Codec::Zstd(zstd) => zstd.write(step, plain),
+                Codec::Zstd(zstd) => zstd.write(step, &mut plain),
                 codec => codec.write(step),
             };
             // What came out before an error is true.
@@ -81,7 +93,8 @@ impl Decoder {
                 output.0.clear();
                 output.0.shrink_to(OUTPUT_LIMIT / 8);
             }
-            if written.is_err() {
+            self.input += step.len() as u64;
+            if written.is_err() || self.output > OUTPUT_FREE + self.input * OUTPUT_PER_INPUT {
                 self.codec = Codec::GivenUp;
                 return;
             }
@@ -99,6 +112,13 @@ impl Decoder {
     #[must_use]
     pub const fn has_given_up(&self) -> bool {
         matches!(self.codec, Codec::GivenUp)
+    }
+
+    /// Whether what goes in is what comes out.
+    #[must_use]
+    #[cfg(feature = "cli")]
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self.codec, Codec::Identity)
     }
 
     /// Whether what goes in comes out at once. Zstd's window holds it back.

@@ -317,15 +317,16 @@ fn media_type(value: &[u8]) -> &[u8] {
 }
 
 fn content_type(value: &[u8]) -> ContentType {
-    let kind = media_type(value).to_ascii_lowercase();
-    match kind.as_slice() {
-        b"application/json" => ContentType::Json,
-        b"text/event-stream" => ContentType::EventStream,
-        b"application/x-ndjson" | b"application/ndjson" | b"application/jsonl" | b"application/x-jsonlines" => {
-            ContentType::JsonLines
-        }
-        kind if kind.ends_with(b"+json") => ContentType::Json,
-        _ => ContentType::Other,
+    const LINES: [&[u8]; 4] = [b"application/x-ndjson", b"application/ndjson", b"application/jsonl", b"application/x-jsonlines"];
+    let kind = media_type(value);
+    let is = |name: &[u8]| kind.eq_ignore_ascii_case(name);
+    let is_of_json = || kind.last_chunk::<5>().is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"));
+    match () {
+        () if is(b"application/json") => ContentType::Json,
+        () if is(b"text/event-stream") => ContentType::EventStream,
+        () if LINES.into_iter().any(is) => ContentType::JsonLines,
+        () if is_of_json() => ContentType::Json,
+        () => ContentType::Other,
     }
 }
 

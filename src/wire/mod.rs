@@ -10,6 +10,8 @@
 //! in JSON), [`encoding`] (compressed bodies), [`headers`] (the header fields that are facts), [`provider`] (what a known host
 //! and path mean), [`peer`] (what a peer is called). HTTP/2 follows here, in the same shape.
 
+#[cfg(test)]
+mod calls;
 pub mod encoding;
 pub mod headers;
 pub mod http1;

@@ -63,6 +63,21 @@ pub struct Reader {
 /// The mark that ends OpenAI's streams.
 const DONE: &[u8; 6] = b"[DONE]";
 
+/// What says a fact begins like one of these, be it a key or a value.
+#[cfg(any(test, feature = "cli"))]
+const SAYING: [&[u8]; 8] =
+    [b"model", b"usage", b"eval_count", b"prompt_eval_count", b"error", b"done\"", b"message_stop", b"response.completed"];
+
+/// Whether a server's whole document may say something. One that says nothing is found out by its quotes alone, where reading it
+/// looks at each byte.
+#[cfg(any(test, feature = "cli"))]
+pub(crate) fn may_say(document: &[u8]) -> bool {
+    // What is escaped may be any of them.
+    memchr::memchr(b'\\', document).is_some()
+        || document.trim_ascii_start().starts_with(DONE)
+        || memchr::memchr_iter(b'"', document).any(|at| SAYING.iter().any(|word| document[at + 1..].starts_with(word)))
+}
+
 /// What was seen of a document so far.
 #[derive(Debug, Default)]
 struct Seen {

@@ -20,11 +20,14 @@ mod collector;
 #[path = "../it/support/prometheus.rs"]
 mod prometheus;
 
+mod bombs;
 mod client;
+mod crowd;
 mod drained;
 mod handed;
 mod http2;
 mod open;
+mod process;
 mod protected;
 mod reloaded;
 mod scraped;

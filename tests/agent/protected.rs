@@ -4,7 +4,6 @@ use std::net::{IpAddr, UdpSocket};
 
 use crate::client::Client;
 use crate::sidecar::{Sidecar, free, hopwatch, local, route};
-use crate::support::part::part;
 use crate::support::replies::documents;
 use crate::support::server::Router;
 
@@ -91,16 +90,67 @@ fn programs_of_other_machines_are_refused_unless_their_network_is_allowed() {
 }
 
 #[test]
+fn nobody_gets_to_an_admin_address_on_all_of_this_machines_addresses() {
+    let admin = free();
+    let (_, port) = admin.rsplit_once(':').unwrap();
+    let mut command = hopwatch();
+    command.arg("agent");
+    let file = local("").replace("admin = \"127.0.0.1:0\"", &format!("admin = \"0.0.0.0:{port}\""));
+    let mut sidecar = Sidecar::begun(&file, command);
+    sidecar.is_ready();
+    let here = own_address().map(|address| address.to_string());
+    for host in ["127.0.0.1", "127.0.0.2", "localhost", "0.0.0.0", "[::ffff:127.0.0.3]"].into_iter().chain(here.as_deref()) {
+        let got = answered(&sidecar.gateway[0], &format!("GET http://{host}:{port}/api/report HTTP/1.1\r\nhost: {host}:{port}"));
+        assert!(!got.contains("hopwatch.report") && !got.starts_with("HTTP/1.1 2"), "{host}: {got}");
+        let tunnel = answered(&sidecar.gateway[0], &format!("CONNECT {host}:{port} HTTP/1.1\r\nhost: {host}:{port}"));
+        assert!(!tunnel.starts_with("HTTP/1.1 2"), "{host}: {tunnel}");
+    }
+}
+
+#[test]
 fn metadata_services_are_not_asked() {
-    if part("curl").is_none() {
-        return;
+    let routes = route("/metadata", "http://169.254.43518", "http", "metadata");
+    let tcp = free();
+    let led = format!("[[tcp]]\nlisten = \"{tcp}\"\nupstream = \"2852039166:80\"\ndependency = \"metadata\"\n");
+    let sidecar = Sidecar::start(&format!("upstream_failure = \"502\"\n{routes}{led}"));
+    let hosts =
+        ["169.254.169.254", "169.254.170.2", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "169.254.43518", "2852039166"];
+    for host in hosts {
+        for head in [
+            format!("GET http://{host}/latest/meta-data/ HTTP/1.1\r\nhost: {host}"),
+            format!("CONNECT {host}:80 HTTP/1.1\r\nhost: {host}:80"),
+        ] {
+            let got = answered(&sidecar.gateway[0], &head);
+            assert!(got.starts_with("HTTP/1.1 502") && got.contains("never connected to"), "{head}: {got}");
+        }
     }
-    let sidecar = Sidecar::start("upstream_failure = \"502\"\n");
-    for host in ["169.254.169.254", "169.254.170.2", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "169.254.43518", "2852039166"]
-    {
-        let got = answered(&sidecar.gateway[0], &format!("GET http://{host}/latest/meta-data/ HTTP/1.1\r\nhost: {host}"));
-        assert!(got.starts_with("HTTP/1.1 502") && got.contains("never connected to"), "{host}: {got}");
+    let got = answered(&sidecar.gateway[0], "GET /metadata/latest HTTP/1.1\r\nhost: a");
+    assert!(got.starts_with("HTTP/1.1 502") && got.contains("never connected to"), "{got}");
+    assert_eq!(Client::to(&tcp).rest(), "");
+    let asked = hosts.len() * 2 + 2;
+    sidecar.counted(asked);
+    assert_eq!(sidecar.metric("hopwatch_hop_calls_total", &["outcome=\"error\""]), asked as f64);
+}
+
+#[test]
+fn what_comes_back_to_the_agent_is_not_connected_to_however_it_is_written() {
+    let (gateway, tcp) = (free(), free());
+    let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+    // Spelled so that only a look-up tells what it is: by itself, by one another, and by the proxy that the environment names.
+    let routes = route("/self", &format!("http://127.1:{}/self", port(&gateway)), "http", "self");
+    let led = format!("[[tcp]]\nlisten = \"{tcp}\"\nupstream = \"2130706433:{}\"\ndependency = \"self\"\n", port(&tcp));
+    let proxy = format!("http_proxy = \"http://127.1:{}\"\nno_proxy = \"127.1\"\n", port(&gateway));
+    let sidecar = Sidecar::start(&format!("listen = \"{gateway}\"\nupstream_failure = \"502\"\n{proxy}{routes}{led}"));
+    for head in [
+        "GET /self/x HTTP/1.1\r\nhost: a".to_owned(),
+        format!("GET http://127.1:{}/x HTTP/1.1\r\nhost: a", port(&gateway)),
+        format!("CONNECT 127.1:{} HTTP/1.1\r\nhost: a", port(&gateway)),
+        "GET http://192.0.2.1/x HTTP/1.1\r\nhost: a".to_owned(),
+    ] {
+        let got = answered(&gateway, &head);
+        assert!(got.starts_with("HTTP/1.1 502") && got.contains("this very gateway"), "{head}: {got}");
     }
-    sidecar.counted(6);
-    assert_eq!(sidecar.metric("hopwatch_hop_calls_total", &["outcome=\"error\""]), 6.0);
+    assert_eq!(Client::to(&tcp).rest(), "");
+    sidecar.counted(5);
+    assert_eq!(sidecar.metric("hopwatch_hop_calls_total", &["outcome=\"error\""]), 5.0, "each was one call");
 }

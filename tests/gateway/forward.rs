@@ -2,6 +2,7 @@
 
 use crate::peer::Peer;
 use crate::through::{Through, leading_to, route, settings};
+use crate::wire::{End, Wire};
 use hopwatch::gateway::{Connecting, Routes, Settings, UpstreamFailure};
 use hopwatch::model::naming::Rule;
 use hopwatch::model::{FailedBy, Kind, Naming, Outcome};
@@ -199,12 +200,35 @@ fn programs_of_other_machines_are_not_served_unless_they_are_allowed() {
     for allowed in [false, true] {
         let listener = TcpListener::bind((own, 0)).unwrap();
         let allow = if allowed { vec![own.into()] } else { Vec::new() };
-        let through = Through::listening(listener, Settings { allow, ..leading_to(peer.address()) });
+        let mut through = Through::listening(listener, Settings { allow, ..leading_to(peer.address()) });
         let absolute = format!("http://{}/thing", peer.address());
         let expected = if allowed { 200 } else { 403 };
         assert_eq!((status(&through, "/thing"), status(&through, &absolute)), (expected, expected));
+        let mut client = through.client();
+        client.say(format!("CONNECT {0} HTTP/1.1\r\nhost: {0}\r\n\r\n", peer.address()));
+        let answer = client.until("\r\n\r\n");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{answer}");
+        drop(client);
+        // HTTP/2 by prior knowledge: preface, settings, and `GET /` by `http` (RFC 7541, appendix A) of this authority.
+        let mut client = through.client();
+        client.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        let place = through.address().to_string();
+        let head = [&[0x82, 0x84, 0x86, 0x41, place.len() as u8], place.as_bytes()].concat();
+        client.say([&[0, 0, head.len() as u8, 1, 5, 0, 0, 0, 1], &*head].concat());
+        let text = client.until(if allowed { "ok" } else { "gateway.allow" });
+        assert!(text.contains(if allowed { "ok" } else { "hopwatch: programs of other machines" }), "{text:?}");
+        drop(client);
+        let entrance = through.lead_at((own, 0).into(), peer.address());
+        let mut client = Wire::to(entrance);
+        client.say("GET /thing HTTP/1.1\r\nhost: a\r\n\r\n");
+        if allowed {
+            assert_eq!(client.message().status(), 200);
+        } else {
+            assert_eq!(client.rest(), End::Reset(Vec::new()));
+        }
+        drop(client);
         let told = through.finish();
-        assert_eq!(told.hops().len(), if allowed { 2 } else { 0 });
+        assert_eq!(told.hops().len(), if allowed { 4 } else { 0 });
+        assert_eq!(peer.connections() > 0, allowed);
     }
-    assert_eq!(peer.connections(), 1);
 }

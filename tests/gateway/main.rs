@@ -30,6 +30,8 @@ mod h2;
 #[cfg(test)]
 mod heads;
 #[cfg(test)]
+mod intercept;
+#[cfg(test)]
 mod keeping;
 #[cfg(test)]
 mod leaving;
@@ -40,11 +42,14 @@ mod many;
 #[cfg(test)]
 mod methods;
 #[cfg(test)]
+mod nginx;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod streaming;
+#[cfg(test)]
 mod tcp;
 #[cfg(test)]
 mod trailers;

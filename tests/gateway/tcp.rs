@@ -265,7 +265,10 @@ fn a_route_that_leads_back_leads_nowhere() {
     assert_eq!(Wire::to(entrance).rest(), End::Reset(Vec::new()));
     let other = through.lead(entrance);
     assert_eq!(Wire::to(other).rest(), End::Reset(Vec::new()));
-    through.finish().nothing();
+    let told = through.finish();
+    let hops = told.hops();
+    hops.iter().for_each(|hop| _ = of_store(*hop).ended(Outcome::Error, FailedBy::Own).error("blocked_address"));
+    assert_eq!(hops.len(), 2);
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(crate) fn settings() -> Settings {
         limits: Limits::default(),
         connecting: Connecting::default(),
         tls: None,
+        intercept: None,
     }
 }
 
@@ -93,7 +94,12 @@ impl Through {
 
     /// Leads what comes in at an address of its own to this upstream; the address.
     pub(crate) fn lead(&mut self, upstream: SocketAddr) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.lead_at(([127, 0, 0, 1], 0).into(), upstream)
+    }
+
+    /// The same, of what comes in there.
+    pub(crate) fn lead_at(&mut self, entrance: SocketAddr, upstream: SocketAddr) -> SocketAddr {
+        let listener = TcpListener::bind(entrance).unwrap();
         self.gateway_mut().lead(listener, tcp_route(upstream)).unwrap()
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// Asks for a tunnel to a place, and is led there.
-fn led(through: &Through, place: &str) -> Wire {
+pub(crate) fn led(through: &Through, place: &str) -> Wire {
     let mut client = through.client();
     client.say(format!("CONNECT {place} HTTP/1.1\r\nhost: {place}\r\nproxy-authorization: Basic c2VjcmV0\r\n\r\n"));
     let answer = client.until("\r\n\r\n");
@@ -27,16 +27,19 @@ fn led(through: &Through, place: &str) -> Wire {
 }
 
 /// The place of an address, by the name that certificates are for.
-fn local(address: SocketAddr) -> String {
+pub(crate) fn local(address: SocketAddr) -> String {
     format!("localhost:{}", address.port())
 }
 
 /// Speaks TLS inside of a tunnel, trusting this authority, or nobody.
 pub(crate) fn secured(client: Wire, authority: Option<&Authority>, protocols: &[&str]) -> Wire {
+    trusting(client, authority.map(|authority| CertificateDer::from_pem_file(authority.file()).unwrap()), protocols)
+}
+
+/// The same, trusting this certificate of an authority, or nobody.
+pub(crate) fn trusting(client: Wire, authority: Option<CertificateDer<'static>>, protocols: &[&str]) -> Wire {
     let mut roots = RootCertStore::empty();
-    if let Some(authority) = authority {
-        roots.add(CertificateDer::from_pem_file(authority.file()).unwrap()).unwrap();
-    }
+    authority.into_iter().for_each(|authority| roots.add(authority).unwrap());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
@@ -47,13 +50,13 @@ pub(crate) fn secured(client: Wire, authority: Option<&Authority>, protocols: &[
 }
 
 /// Waits for the client to leave, with or without a word.
-fn leave(wire: &mut Wire) {
+pub(crate) fn leave(wire: &mut Wire) {
     let _left = wire.try_until(b"\0");
 }
 
 /// A hop that was seen by record heads alone.
 #[track_caller]
-fn opaque<'a>(hop: Hop<'a>, peer: &Peer) -> Hop<'a> {
+pub(crate) fn opaque<'a>(hop: Hop<'a>, peer: &Peer) -> Hop<'a> {
     assert!(hop.call().opaque && hop.span().inferred, "{hop:?}");
     assert_eq!(hop.span().dependency.as_deref(), Some(&*local(peer.address())), "{hop:?}");
     hop.operation("tls").status(None)
@@ -71,7 +74,8 @@ fn exchanges_inside_of_tls_are_told_apart_and_the_first_has_the_set_up() {
             wire.message();
             pause(wait);
             wire.say("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nabcd");
-            pause(100);
+            // Twice what it is to take: its first half may arrive late.
+            pause(200);
             wire.say("efgh");
         }
         leave(wire);
@@ -235,7 +239,7 @@ fn a_client_that_leaves_a_silent_handshake_has_left_in_it() {
 }
 
 /// The first flight of a client of TLS.
-fn hello() -> Vec<u8> {
+pub(crate) fn hello() -> Vec<u8> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();

@@ -72,6 +72,11 @@ impl Wire {
         self.bytes.flush()
     }
 
+    /// Gets through a handshake, where that is the first thing to do.
+    pub(crate) fn shake(&mut self) {
+        self.say("");
+    }
+
     #[track_caller]
     pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_say(bytes).unwrap();

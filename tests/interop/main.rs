@@ -14,7 +14,6 @@
 
 #[cfg(test)]
 #[path = "../it/support/mod.rs"]
-#[expect(dead_code, reason = "shared with tests that use all of it")]
 mod support;
 
 #[cfg(test)]
@@ -27,6 +26,8 @@ mod concurrent;
 mod frameworks;
 #[cfg(test)]
 mod healthy;
+#[cfg(test)]
+mod intercept;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

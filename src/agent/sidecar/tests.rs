@@ -188,3 +188,10 @@ fn it_drains_when_it_is_told_and_is_not_ready_from_then_on() {
     sidecar.finish(Duration::ZERO);
     assert!(TcpStream::connect(admin).is_err());
 }
+
+#[test]
+fn values_of_the_environment_are_not_shown() {
+    let variables = vec![("OPENAI_API_KEY".into(), "s3cret".into())];
+    let shown = format!("{:?}", Environment { variables, authorities: Vec::new() });
+    assert!(shown.contains("OPENAI_API_KEY") && !shown.contains("s3cret"), "{shown}");
+}

@@ -34,9 +34,11 @@ impl Child {
         plan: &Plan,
         program: &Path,
         environment: &[(OsString, OsString)],
+        removed: Option<&str>,
         signals: Inherited,
     ) -> Result<Self, Failure> {
         let mut command = Command::new(program);
+        removed.into_iter().for_each(|name| _ = command.env_remove(name));
         command.arg0(&plan.command).args(&plan.arguments).envs(environment.iter().map(|(name, value)| (name, value)));
         // SAFETY: the closure makes only async-signal-safe calls (`close`, `sigaction`, `pthread_sigmask`) and allocates nothing.
         unsafe {

@@ -2,6 +2,7 @@
 
 use super::options::GatewayPlan;
 use crate::cli::{Failure, status};
+use crate::gateway::LeftAlone;
 use crate::model::{Origin, redact};
 use crate::observe::{self, Observed, Process, ResolveError};
 use std::collections::BTreeSet;
@@ -32,9 +33,16 @@ const NAMED_MAX: usize = 5;
 pub(super) struct Lookers<'a> {
     pub(super) observer: bool,
     pub(super) gateway: Option<&'a GatewayPlan>,
+    /// The hosts that `--intercept` left alone; `None` = it was not on.
+    pub(super) left_alone: Option<&'a [LeftAlone]>,
 }
 
-/// Said at the end about what was not seen; `None` = nothing looked at the command's calls.
+/// Said once, when `--intercept` begins to leave a host alone.
+pub(super) fn left_alone(left: &LeftAlone) -> String {
+    format!("hopwatch: {left}; its calls are led through unread from here on\n")
+}
+
+/// Said at the end about what was not seen, and how what was seen came to be; `None` = nothing looked at the command's calls.
 pub(super) fn notes(observed: Option<&Observed>, lookers: Lookers<'_>) -> Vec<String> {
     let Some(observed) = observed else {
         return vec!["the calls of this command were not watched: its time cannot be told apart".to_owned()];
@@ -56,13 +64,16 @@ pub(super) fn notes(observed: Option<&Observed>, lookers: Lookers<'_>) -> Vec<St
     };
     let linked = opaque(Origin::Observer).filter_map(|(_, call)| call.client.pid).collect();
     notes.extend(opaque_tls(&linked, &observed.processes));
-    notes.extend(led_through(&opaque(Origin::Gateway).filter_map(|(span, _)| span.dependency.as_deref()).collect()));
+    let unread = opaque(Origin::Gateway).filter_map(|(span, _)| span.dependency.as_deref()).collect();
+    notes.extend(led_through(&unread, lookers.left_alone.is_some()));
+    notes.extend(lookers.left_alone.map(|_| INTERCEPTED.to_owned()));
+    notes.extend(lookers.left_alone.unwrap_or_default().iter().take(NAMED_MAX).map(ToString::to_string));
     notes.extend(nothing_seen(observed, lookers));
     notes
 }
 
 /// What may have kept all calls from being seen, and what to try.
-fn nothing_seen(observed: &Observed, Lookers { observer, gateway }: Lookers<'_>) -> Option<String> {
+fn nothing_seen(observed: &Observed, Lookers { observer, gateway, .. }: Lookers<'_>) -> Option<String> {
     let is_carried = observed.spans.iter().filter_map(|span| span.call.as_deref()).any(|call| call.origin == Origin::Gateway);
     let inside = "a model or store inside the process makes none";
     match (gateway.filter(|_| !is_carried), observed.spans.is_empty()) {
@@ -108,13 +119,22 @@ fn opaque_tls(pids: &BTreeSet<u32>, processes: &[Process]) -> Option<String> {
     })
 }
 
-/// Dependencies whose calls went through tunnels of the gateway.
-fn led_through(dependencies: &BTreeSet<&str>) -> Option<String> {
+/// Said of a run with `--intercept`.
+const INTERCEPTED: &str =
+    "`--intercept` was on: the gateway showed the command certificates of its own, and verified those of the hosts itself";
+
+/// Dependencies whose calls went through tunnels of the gateway, although it may have been told to look into them.
+fn led_through(dependencies: &BTreeSet<&str>, intercepted: bool) -> Option<String> {
+    let shown_by = if intercepted {
+        "the observer or a base URL that leads to the gateway"
+    } else {
+        "the observer, a base URL that leads to the gateway, or `--intercept`"
+    };
     let named: Vec<String> = dependencies.iter().take(NAMED_MAX).map(|name| format!("`{}`", redact::name(name))).collect();
     (!named.is_empty()).then(|| {
         format!(
-            "TLS to {} was led through unread: status, tokens and first token of these calls are not seen, and their times are estimates. \
-             The observer, a base URL that leads to the gateway, or `--intercept` show them",
+            "TLS to {} was led through unread: status, tokens and first token of these calls are not seen, and their times are estimates; \
+             they are with {shown_by}",
             named.join(", ")
         )
     })
@@ -138,7 +158,8 @@ mod tests {
         let mut processes =
             vec![process(1, "python", None), process(2, "tool", Some("static")), process(3, "tool", Some("static"))];
         let observed = |processes| Observed { processes, ..Observed::default() };
-        let notes = |observed: Option<&Observed>| super::notes(observed, Lookers { observer: true, gateway: None });
+        let notes =
+            |observed: Option<&Observed>| super::notes(observed, Lookers { observer: true, gateway: None, left_alone: None });
         let said = notes(Some(&observed(processes.clone())));
         assert_eq!(said[0], "`tool` was not seen: static");
         assert!(said[1].starts_with("no call was seen"));

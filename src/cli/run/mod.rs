@@ -12,6 +12,7 @@ pub(super) mod report;
 mod source;
 mod stdio;
 mod supervise;
+mod trusted;
 
 pub(super) use json::JsonFile;
 pub(super) use options::{Plan, RunArgs, Via, dependency_option, duration_option};

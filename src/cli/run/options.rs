@@ -1,7 +1,7 @@
 //! Options of `run`, and the plan that they make together with the configuration and the environment.
 
 use super::json::JsonFile;
-use super::{export, name};
+use super::{export, name, trusted};
 use crate::agent::address;
 use crate::agent::config::{
     self as agent_config, Program, RunAgent, Sources, check_dependency_name, check_program_name, parse_kind, parse_place,
@@ -38,6 +38,7 @@ Examples:
   hopwatch run --json report.json --quiet -- pytest tests/agent
   hopwatch run --metrics 9464 -- python service.py        for Prometheus, at 127.0.0.1:9464/metrics
   hopwatch run --via gateway -- ./static-program          what cannot be seen from inside
+  hopwatch run --intercept -- ./static-program            its HTTPS in full
   hopwatch run --agent auto -- python job.py              reported by the `hopwatch agent` of this host
 
 Signals: what is sent to hopwatch is passed on to the command. A second Ctrl-C kills it. SIGQUIT
@@ -126,6 +127,18 @@ for the agent of this host, where there is one: at `agent.admin` of the configur
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) color: Color,
 
+    /// With the gateway: look into TLS too, by certificates that the command is told to trust
+    #[arg(long, conflicts_with = "no_proxy_env")]
+    #[arg(long_help = "\
+With the gateway (which this implies): look into TLS too, so that HTTPS is seen in full: status,
+tokens, first token. For this run alone there is a certificate authority, whose keys never leave
+hopwatch's memory. The command is told to trust it beside the system's and your own by a file that
+is gone when the command ends (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
+NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE, GIT_SSL_CAINFO and their like). Hosts are verified as ever. A
+client that pins fails once and is named; from then on calls to its host pass unread, as do those
+to hosts whose certificate is not trusted here, and what is not HTTP")]
+    intercept: bool,
+
     /// With the gateway: leave HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY alone
     #[arg(long)]
     no_proxy_env: bool,
@@ -206,6 +219,8 @@ pub(crate) struct GatewayPlan {
     pub(crate) sets_proxies: bool,
     /// The base URLs of the command's providers lead to it.
     pub(crate) sets_base_urls: bool,
+    /// It looks into TLS, and the command trusts these files and folders already; `None` = it does not.
+    pub(crate) intercepts: Option<Vec<PathBuf>>,
 }
 
 impl RunArgs {
@@ -216,6 +231,22 @@ impl RunArgs {
         let kill = self.kill || *settings.run.kill;
         if kill && deadline.is_none() {
             return Err(Failure::usage("`--kill` needs a deadline").hint("add `--deadline 10s`"));
+        }
+        let via = match self.via {
+            Via::Auto if self.intercept => Via::Gateway,
+            Via::Observer | Via::None if self.intercept => {
+                return Err(
+                    Failure::usage("`--intercept` is done by the gateway").hint("write `--via gateway` or `--via both` with it")
+                );
+            }
+            via => via,
+        };
+        let variable = |name: &str| std::env::var_os(name);
+        let mut authorities = trust::named_by(variable);
+        if self.intercept {
+            authorities.extend(trusted::named_by(variable));
+            authorities.sort();
+            authorities.dedup();
         }
         let mut words = self.command.into_iter();
         let command = words.next().unwrap_or_default();
@@ -230,13 +261,8 @@ impl RunArgs {
         let providers = ProviderRoutes::of(|name| std::env::var(name).ok());
         Ok(Plan {
             gateway: Some(GatewayPlan {
-                settings: gateway::settings(
-                    &settings,
-                    Arc::new(naming.clone()),
-                    &providers,
-                    trust::named_by(|name| std::env::var_os(name)),
-                    Vec::new(),
-                ),
+                intercepts: self.intercept.then(|| authorities.clone()),
+                settings: gateway::settings(&settings, Arc::new(naming.clone()), &providers, authorities, Vec::new()),
                 tcp_routes: gateway::tcp_routes(&settings).map(|(address, _, route)| (address, route)).collect(),
                 providers,
                 sets_proxies: !self.no_proxy_env,
@@ -247,7 +273,7 @@ impl RunArgs {
             naming,
             deadline,
             kill,
-            via: self.via,
+            via,
             skip,
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
             metrics: self.metrics,

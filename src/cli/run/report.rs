@@ -1,7 +1,7 @@
 //! From what was seen to the report: the one place where `run` meets assembler, attribution and rendering.
 
 use super::export::Export;
-use super::message;
+use super::message::{self, Lookers};
 use super::onlookers::Onlookers;
 use super::options::Plan;
 use super::source::Source;
@@ -37,7 +37,8 @@ pub(crate) struct Finished {
 /// Judges a run that is over.
 pub(super) fn finish(source: Source, onlookers: Onlookers, facts: Facts<'_>, code: u8) -> Finished {
     let Facts { plan, start, end, exit } = facts;
-    let lookers = source.lookers(plan);
+    let left_alone = source.left_alone();
+    let lookers = Lookers { left_alone: left_alone.as_deref(), ..source.lookers(plan) };
     let observed = source.finish(end);
     let notes = message::notes(observed.as_ref(), lookers);
     let looked = observed.is_some();

@@ -5,7 +5,7 @@ use super::options::{Plan, Via};
 use super::relay::Relay;
 use crate::agent::stitch::{mark_relayed, stitch, stitched};
 use crate::cli::{Failure, status, tell};
-use crate::gateway::GatewayView;
+use crate::gateway::{GatewayView, LeftAlone};
 use crate::model::clock::Anchor;
 use crate::model::{Live, Nanos, Span};
 use crate::observe::{self, Glimpse, Observed, Observer, Place, Sight};
@@ -61,7 +61,7 @@ impl Source {
             }
         }
         if let Some(gateway) = plan.gateway.as_ref().filter(|_| relays) {
-            let relay = Relay::start(gateway, anchor)?;
+            let relay = Relay::start(gateway, anchor, plan.quiet)?;
             source.environment.extend(relay.environment(gateway));
             source.relay = Some(relay);
         }
@@ -88,6 +88,16 @@ impl Source {
         &self.environment
     }
 
+    /// What must not stand in the command's environment.
+    pub(super) fn removed(&self) -> Option<&'static str> {
+        self.relay.as_ref().and_then(Relay::removed)
+    }
+
+    /// Hosts whose TLS was left alone by `--intercept`; `None` = it is not on.
+    pub(super) fn left_alone(&self) -> Option<Vec<LeftAlone>> {
+        self.relay.as_ref().and_then(Relay::left_alone)
+    }
+
     /// The hops that are open now.
     pub(super) fn open_now(&self) -> Vec<Span> {
         let observed = self.observing.iter().flat_map(|(_, observer)| observer.open_now());
@@ -106,7 +116,8 @@ impl Source {
 
     /// What looks at the command's calls.
     pub(super) fn lookers<'a>(&self, plan: &'a Plan) -> Lookers<'a> {
-        Lookers { observer: self.observing.is_some(), gateway: plan.gateway.as_ref().filter(|_| self.relay.is_some()) }
+        let gateway = plan.gateway.as_ref().filter(|_| self.relay.is_some());
+        Lookers { observer: self.observing.is_some(), gateway, left_alone: None }
     }
 
     /// Where the gateway listens.

@@ -30,7 +30,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     let mut environment = source.environment().to_vec();
     environment.extend(onlookers.environment());
     let start = anchor.now();
-    let child = Child::start(plan, &program, &environment, inbox.inherited())?;
+    let child = Child::start(plan, &program, &environment, source.removed(), inbox.inherited())?;
     let mut watch = Watch {
         plan,
         anchor,

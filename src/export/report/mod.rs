@@ -10,11 +10,13 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "cli")]
 pub(crate) use build::finding_report;
 pub use build::{report, report_with};
 pub use open::{OPEN_SCHEMA, OpenHopReport, OpenReport, open, open_text};
 pub use stats::DependencyStats;
 pub use terminal::{Style, open_hops, text};
+#[cfg(feature = "cli")]
 pub(crate) use terminal::{component, doing, finding_text, human, line, paint};
 
 use crate::model::{Cause, Confidence, ConnectionState, FailedBy, Kind, Origin, Outcome, Phase, Value};

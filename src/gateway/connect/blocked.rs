@@ -1,22 +1,11 @@
 //! Places that are never connected to, whoever asks.
 
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A network that is never connected to, on one port or on all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Blocked {
-    /// Its addresses.
-    pub(crate) network: IpNet,
-    /// The port; `None` = all.
-    pub(crate) port: Option<u16>,
-}
-
-impl Blocked {
-    /// Whether a connection to this address would get there, however it is written.
-    pub(super) fn covers(&self, address: SocketAddr) -> bool {
-        self.port.is_none_or(|port| port == address.port()) && self.network.contains(&reached(address.ip()))
-    }
+/// Whether a connection to this address would get into the network, however it is written.
+pub(super) fn covers(network: &IpNet, address: IpAddr) -> bool {
+    network.contains(&reached(address))
 }
 
 /// Where a connection to an address ends up: IPv4 inside of IPv6 (mapped, RFC 4291, 2.5.5.2; behind a NAT64, RFC 6052, 2.1) is that
@@ -39,21 +28,16 @@ mod tests {
 
     #[test]
     fn a_blocked_network_is_known_in_every_spelling() {
-        let blocked = Blocked { network: "169.254.0.0/16".parse().unwrap(), port: None };
-        for address in ["169.254.169.254:80", "[::ffff:169.254.169.254]:80", "[64:ff9b::a9fe:a9fe]:80"] {
-            assert!(blocked.covers(address.parse().unwrap()), "{address}");
+        let network: IpNet = "169.254.0.0/16".parse().unwrap();
+        for address in ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"] {
+            assert!(covers(&network, address.parse().unwrap()), "{address}");
         }
-        for address in ["169.253.0.1:80", "[fe80::1]:80"] {
-            assert!(!blocked.covers(address.parse().unwrap()), "{address}");
+        for address in ["169.253.0.1", "fe80::1"] {
+            assert!(!covers(&network, address.parse().unwrap()), "{address}");
         }
-    }
-
-    #[test]
-    fn one_port_of_this_machine_can_be_blocked() {
-        let blocked = Blocked { network: "127.0.0.0/8".parse().unwrap(), port: Some(9464) };
-        for address in ["127.0.0.1:9464", "0.0.0.0:9464", "[::ffff:127.0.0.1]:9464"] {
-            assert!(blocked.covers(address.parse().unwrap()), "{address}");
+        let network: IpNet = "127.0.0.0/8".parse().unwrap();
+        for address in ["127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"] {
+            assert!(covers(&network, address.parse().unwrap()), "{address}");
         }
-        assert!(!blocked.covers("127.0.0.1:9465".parse().unwrap()));
     }
 }

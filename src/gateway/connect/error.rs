@@ -114,9 +114,8 @@ impl ConnectError {
         error
     }
 
-    /// The origin is this very gateway.
-    pub(crate) fn circle(origin: &Origin, address: SocketAddr) -> Box<Self> {
-        let target = Target { origin, proxy: None };
+    /// The origin, or the proxy on the way to it, is this very gateway.
+    pub(super) fn circle(target: Target<'_>, address: SocketAddr) -> Box<Self> {
         let mut error = Self::new(target, Phase::Connect, Outcome::Error, BLOCKED_ADDRESS, "it is this very gateway");
         (error.failed_by, error.address) = (FailedBy::Own, Some(address));
         error
@@ -204,6 +203,17 @@ impl ConnectError {
     pub(crate) fn http(origin: &Origin, reason: &dyn Error) -> Box<Self> {
         let target = Target { origin, proxy: None };
         Self::new(target, Phase::Send, Outcome::Reset, code::CONNECTION_CLOSED, reason.to_string())
+    }
+
+    /// Whether the peer said nothing for too long.
+    pub(crate) fn is_silence(&self) -> bool {
+        *self.error_type == *code::TIMEOUT
+    }
+
+    /// Whether the peer's TLS is such that another try would fail too.
+    pub(crate) fn is_lasting(&self) -> bool {
+        let inner = self.source.as_ref().and_then(|error| error.get_ref());
+        inner.is_some_and(|inner| inner.is::<rustls::Error>())
     }
 
     /// With the system's error behind it.

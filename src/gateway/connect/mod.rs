@@ -23,7 +23,6 @@ mod tls;
 pub(crate) mod trust;
 mod tunnel;
 
-pub(crate) use blocked::Blocked;
 pub(crate) use error::ConnectError;
 pub(crate) use proxies::{Proxies, ProxyError};
 pub(crate) use race::{Tried, keep_alive};
@@ -33,8 +32,10 @@ pub(crate) use stream::Stream;
 pub(crate) use tls::TlsFacts;
 pub(crate) use trust::Tls;
 
+use super::own::{self, Own};
 use crate::model::{Name, Phase};
 use http::HeaderValue;
+use ipnet::IpNet;
 use proxies::Proxy;
 use race::Dialed;
 use std::fmt;
@@ -104,7 +105,11 @@ pub(crate) struct ConnectorOptions {
     /// Which addresses may be used.
     pub(crate) family: Family,
     /// Networks that are never connected to. Proxies are trusted: where they are, and where they lead names to, is not looked at.
-    pub(crate) blocked: Vec<Blocked>,
+    pub(crate) blocked: Vec<IpNet>,
+    /// Listeners that are never connected to; those on all addresses at none of this machine's.
+    pub(crate) protected: Vec<SocketAddr>,
+    /// What would come back for ever is not connected to, proxies included.
+    pub(crate) own: Arc<Own>,
     /// Who resolves names.
     pub(crate) resolver: Resolver,
 }
@@ -208,6 +213,8 @@ impl ConnectorOptions {
             proxies: Proxies::default(),
             family: Family::Any,
             blocked: Vec::new(),
+            protected: Vec::new(),
+            own: Arc::default(),
             resolver: Resolver::system(),
         }
     }
@@ -273,14 +280,45 @@ impl Connector {
             };
             via = Some(Via { proxy: proxy.name.clone(), form });
         }
-        let mut tls = None;
-        if origin.scheme == Scheme::Https {
-            let _step = steps.tls();
-            let (inside, facts) = self.handshake(target, Phase::Tls, &origin.host, protocols, io, remote).await?;
-            (io, tls) = (inside, Some(facts));
+        let connected = Connected { io, local, remote, protocol: protocols.chosen(None), via, tls: None, tried };
+        if origin.scheme != Scheme::Https {
+            return Ok(connected);
         }
-        let protocol = protocols.chosen(tls.as_ref().and_then(|tls| tls.alpn.as_deref()));
-        Ok(Connected { io, local, remote, protocol, via, tls, tried })
+        let _step = steps.tls();
+        self.secured(target, protocols, connected).await
+    }
+
+    /// Speaks TLS with an origin that a connection leads to already. Its step is its caller's to note.
+    ///
+    /// # Errors
+    /// The handshake fails or takes too long.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, the connection is closed.
+    pub(crate) async fn secure(
+        &self,
+        origin: &Origin,
+        protocols: Protocols,
+        connected: Connected,
+    ) -> Result<Connected, Box<ConnectError>> {
+        self.secured(Target { origin, proxy: None }, protocols, connected).await
+    }
+
+    /// Sets up what TLS needs, which takes tens of milliseconds once. What is wrong with it, whoever needs it is told.
+    pub(crate) async fn prepare(&self) {
+        let _told_later = self.options.tls.config().await;
+    }
+
+    async fn secured(
+        &self,
+        target: Target<'_>,
+        protocols: Protocols,
+        connected: Connected,
+    ) -> Result<Connected, Box<ConnectError>> {
+        let Connected { io, remote, .. } = connected;
+        let (io, tls) = self.handshake(target, Phase::Tls, &target.origin.host, protocols, io, remote).await?;
+        let protocol = protocols.chosen(tls.alpn.as_deref());
+        Ok(Connected { io, protocol, tls: Some(tls), ..connected })
     }
 
     /// Where to connect to, in order; at least one.
@@ -297,7 +335,10 @@ impl Connector {
             Family::V6 => address.is_ipv6(),
         });
         let Some(&first) = addresses.first() else { return Err(ConnectError::no_address(target)) };
-        let is_blocked = |address: SocketAddr| options.blocked.iter().any(|blocked| blocked.covers(address));
+        let is_blocked = |address: SocketAddr| {
+            let is_in = |network: &IpNet| blocked::covers(network, address.ip());
+            options.blocked.iter().any(is_in) || own::is_reached(&options.protected, address)
+        };
         match target.proxy {
             None => addresses.retain(|&address| !is_blocked(address)),
             // The proxy resolves names; an address can be seen through.
@@ -308,7 +349,9 @@ impl Connector {
                 }
             }
         }
-        if addresses.is_empty() { Err(ConnectError::blocked(target, first)) } else { Ok(addresses) }
+        let Some(&first) = addresses.first() else { return Err(ConnectError::blocked(target, first)) };
+        addresses.retain(|&address| !options.own.is_circle(target.origin.scheme, address));
+        if addresses.is_empty() { Err(ConnectError::circle(target, first)) } else { Ok(addresses) }
     }
 
     async fn resolve(

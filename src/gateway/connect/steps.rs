@@ -29,7 +29,7 @@ struct Mark {
 
 /// A step that goes on; dropped, it is over.
 #[derive(Debug)]
-pub(super) struct Step<'a> {
+pub(crate) struct Step<'a> {
     mark: &'a Mark,
     anchor: Anchor,
 }
@@ -54,6 +54,12 @@ impl Steps {
     /// The address that was tried last.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What connecting and the handshake took, so far as they are over.
+    pub(crate) fn cost(&self) -> Nanos {
+        let took = |phase| self.times(phase).and_then(|(start, end)| Some(end?.saturating_sub(start)));
+        [Phase::Connect, Phase::Tls].into_iter().filter_map(took).sum()
     }
 
     /// When the first step began; `None` = nothing has begun.
@@ -84,7 +90,8 @@ impl Steps {
         self.begin(&self.proxy)
     }
 
-    pub(super) fn tls(&self) -> Step<'_> {
+    /// A handshake begins.
+    pub(crate) fn tls(&self) -> Step<'_> {
         self.begin(&self.tls)
     }
 

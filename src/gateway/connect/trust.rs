@@ -57,8 +57,7 @@ impl Tls {
     }
 
     fn read(&self) -> Result<Arc<ClientConfig>, String> {
-        let readable: Vec<PathBuf> = self.0.named.iter().filter(|path| certificates(path).is_ok()).cloned().collect();
-        roots(&readable).and_then(client).map_err(|error| error.to_string())
+        roots(&readable(&self.0.named)).and_then(client).map_err(|error| error.to_string())
     }
 }
 
@@ -68,26 +67,40 @@ impl From<Arc<ClientConfig>> for Tls {
     }
 }
 
-/// The authorities of the system and those of PEM files and folders that are named. Empty where there are none at all: then every
-/// handshake fails.
+/// The authorities of the system and those of PEM files and folders that are named, as a store. Empty where there are none at all: then
+/// every handshake fails.
+///
+/// # Errors
+/// As [`authorities`].
+pub(crate) fn roots(named: &[PathBuf]) -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(authorities(named)?);
+    Ok(roots)
+}
+
+/// The certificates of the system's authorities and of those of PEM files and folders that are named.
 ///
 /// Reads files: some hundred of the system's, which takes tens of milliseconds.
 ///
 /// # Errors
 /// When something that was named cannot be read or holds no certificate. A single one that is none is skipped.
-pub(crate) fn roots(named: &[PathBuf]) -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+pub(crate) fn authorities(named: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let mut found = rustls_native_certs::load_native_certs().certs;
     // Where `SSL_CERT_FILE` or its sibling is set here, the above is what it names, in place of the system's.
     if openssl_probe::has_ssl_cert_env_vars() {
         for folder in openssl_probe::candidate_cert_dirs() {
-            roots.add_parsable_certificates(rustls_native_certs::load_certs_from_paths(None, Some(folder)).certs);
+            found.extend(rustls_native_certs::load_certs_from_paths(None, Some(folder)).certs);
         }
     }
     for path in named {
-        roots.add_parsable_certificates(certificates(path)?);
+        found.extend(certificates(path)?);
     }
-    Ok(roots)
+    Ok(found)
+}
+
+/// Those of files and folders that hold certificates.
+pub(crate) fn readable(named: &[PathBuf]) -> Vec<PathBuf> {
+    named.iter().filter(|path| certificates(path).is_ok()).cloned().collect()
 }
 
 /// What the variables of an environment name, by which clients of OpenSSL, Python's `requests` and curl are told whom to trust.

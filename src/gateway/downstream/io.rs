@@ -1,5 +1,6 @@
 //! The client's bytes.
 
+use super::reset::reset;
 use super::{Downstream, Left};
 use crate::gateway::pieces::poll_write_pieces;
 use std::io;
@@ -102,8 +103,8 @@ impl AsyncWrite for DownstreamIo {
 impl Drop for DownstreamIo {
     fn drop(&mut self) {
         if self.shared.resets() {
-            // The client is to see what the gateway saw: a reset. Where that cannot be set, it sees a close.
-            let _close = self.stream.set_zero_linger();
+            // The client is to see what the gateway saw.
+            reset(&self.stream);
         }
     }
 }

@@ -8,6 +8,7 @@ mod orders;
 mod owner;
 #[cfg(target_os = "linux")]
 mod reading;
+mod reset;
 mod unread;
 #[cfg(target_os = "linux")]
 mod watch;
@@ -170,8 +171,8 @@ impl Downstream {
         self.is_shared.load(Ordering::Relaxed)
     }
 
-    /// A request's head is there; when its first byte came, and whether the connection was opened for it.
-    pub(crate) fn asks(&self) -> (Nanos, ConnectionState) {
+    /// A request's head is there; when its first byte came, and the last, and whether the connection was opened for it.
+    pub(crate) fn asks(&self) -> (Nanos, Nanos, ConnectionState) {
         let (stage, since) = self.stage();
         let now = self.anchor.now();
         self.serving.fetch_add(1, Ordering::Relaxed);
@@ -179,7 +180,7 @@ impl Downstream {
         let is_first = self.calls.fetch_add(1, Ordering::Relaxed) == 0;
         let state = if is_first { ConnectionState::New } else { ConnectionState::Reused };
         // One that came together with the one before has no first byte of its own, nor has one that shares the connection.
-        (if stage == Stage::Head { since } else { now }, state)
+        (if stage == Stage::Head { since } else { now }, now, state)
     }
 
     /// Something was asked over it.

@@ -6,7 +6,6 @@ use crate::gateway::told::Told;
 use crate::hops::{CallerId, Key, Try};
 use crate::model::{Bytes, Name, Naming, Nanos, Origin, Phase, SpanId, Timeline, Tokens, TraceId};
 use crate::wire::headers::ContentType;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A head that came within, and a wait for a connection that was over within, are no time of their own.
@@ -26,9 +25,8 @@ pub(crate) struct Caller {
 /// The tries of an exchange up to `now`, the last one under way if it is not over.
 pub(super) fn tries(exchange: &Exchange, naming: &Arc<Naming>, caller: &Caller, now: Nanos) -> Vec<Try> {
     let state = exchange.state();
-    let path = exchange.target.path();
-    let Told { named, operation, method, path } = exchange.destination.told(naming, &exchange.method, path);
-    let key = Key { method, path, digest: state.request.digest, target: digest(exchange.target.as_str()) };
+    let Told { named, operation, method, path } = exchange.destination.told(naming, &exchange.method, &exchange.path);
+    let key = Key { method, path, digest: state.request.digest, target: exchange.target };
     let downstream = &exchange.downstream;
     let mut unread: Vec<(Nanos, Nanos)> = state.unread.stretches().collect();
     if !downstream.is_shared() {
@@ -126,6 +124,10 @@ fn set_up(tried: &Tried, until: Nanos) -> Timeline {
         (None, Some(_)) => {}
         (None, None) => line.push(Phase::Pool, until),
     }
+    // On a connection that was there before, the time up to its request is the caller's own.
+    if tried.came >= line.end().saturating_add(TOLD_MIN) {
+        line.push(Phase::Own, tried.came.min(until));
+    }
     line
 }
 
@@ -191,11 +193,4 @@ fn lay(line: Timeline, unread: &[(Nanos, Nanos)], later: Option<Nanos>, now: Nan
         line.push(Phase::Own, later.min(now));
     }
     line
-}
-
-/// Digest of a target, query included: nothing else of it is kept.
-fn digest(target: &str) -> u64 {
-    let mut hasher = rustc_hash::FxHasher::default();
-    target.hash(&mut hasher);
-    hasher.finish().max(1)
 }

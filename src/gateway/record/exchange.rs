@@ -11,6 +11,7 @@ use crate::wire::headers::{RequestFields, ResponseFields};
 use crate::wire::http1::{RequestBody, ResponseBody};
 use http::Method;
 use http::uri::PathAndQuery;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,11 +29,13 @@ pub(crate) struct Exchange {
     pub(crate) destination: Arc<Destination>,
     /// Whether the client opened its connection for it.
     pub(crate) client: ConnectionState,
-    /// The first byte of the request's head came.
+    /// The first byte of the request's head came, or what was done for it before began.
     pub(crate) start: Nanos,
     pub(crate) method: Method,
-    /// As it goes upstream. Its query leaves this record as a digest only.
-    pub(crate) target: PathAndQuery,
+    /// The path as it goes upstream: a copy, since what came from the socket is held by whoever holds a part of it.
+    pub(crate) path: Box<str>,
+    /// Digest of the target, query included: nothing else of that is kept.
+    pub(super) target: u64,
     pub(crate) fields: RequestFields,
     state: Mutex<State>,
 }
@@ -77,6 +80,8 @@ pub(crate) struct Answered {
 #[derive(Debug)]
 pub(crate) struct Tried {
     pub(crate) start: Nanos,
+    /// The first byte of the request's head came.
+    pub(crate) came: Nanos,
     /// The request's head was there.
     pub(crate) asked: Nanos,
     /// No connection or stream was free for it.
@@ -116,6 +121,9 @@ pub(crate) struct Asked {
     pub(crate) client: ConnectionState,
     pub(crate) destination: Arc<Destination>,
     pub(crate) start: Nanos,
+    /// Its first byte came, and the last of its head.
+    pub(crate) came: Nanos,
+    pub(crate) heard: Nanos,
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
     pub(crate) fields: RequestFields,
@@ -123,10 +131,10 @@ pub(crate) struct Asked {
 
 impl Exchange {
     pub(crate) fn new(asked: Asked) -> Self {
-        let Asked { id, downstream, client, destination, start, method, target, fields } = asked;
+        let Asked { id, downstream, client, destination, start, came, heard, method, target, fields } = asked;
         let state = State {
             earlier: Vec::new(),
-            current: Tried { asked: downstream.anchor.now(), ..Tried::new(start) },
+            current: Tried { came, asked: heard, ..Tried::new(start) },
             request: RequestBody::default(),
             request_ended: false,
             request_broke: false,
@@ -140,7 +148,8 @@ impl Exchange {
             upgraded: false,
             ended: None,
         };
-        Self { id, downstream, client, destination, start, method, target, fields, state: Mutex::new(state) }
+        let (path, target) = (target.path().into(), digest(target.as_str()));
+        Self { id, downstream, client, destination, start, method, path, target, fields, state: Mutex::new(state) }
     }
 
     /// What is known so far. Held for a few instructions at a time.
@@ -152,6 +161,12 @@ impl Exchange {
     pub(crate) fn read_timeout(&self) -> Option<Nanos> {
         self.fields.read_timeout_ms.map(|ms| ms.saturating_mul(MILLI))
     }
+}
+
+fn digest(target: &str) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    target.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// Whether a client has read what was there for it at `ended`, or will not tell.
@@ -240,6 +255,7 @@ impl Tried {
     fn new(start: Nanos) -> Self {
         Self {
             start,
+            came: start,
             asked: start,
             waited: false,
             steps: None,

@@ -22,7 +22,8 @@ pub(crate) struct Line {
     pub(crate) steps: Arc<Steps>,
     ends: OnceLock<Ends>,
     server_name: OnceLock<Name>,
-    opaque: AtomicBool,
+    tls: AtomicBool,
+    opened: AtomicBool,
     /// Since when nothing has been under way; 0 = something is.
     rests_since: AtomicU64,
     /// The process of a database's server that serves it; 0 = not known.
@@ -48,7 +49,8 @@ impl Line {
             steps,
             ends: OnceLock::new(),
             server_name: OnceLock::new(),
-            opaque: AtomicBool::new(false),
+            tls: AtomicBool::new(false),
+            opened: AtomicBool::new(false),
             rests_since: AtomicU64::new(0),
             backend: AtomicU32::new(0),
             stopped: AtomicU64::new(0),
@@ -69,16 +71,22 @@ impl Line {
         self.ends.get().is_some()
     }
 
-    /// TLS is spoken through it, of which only record heads are seen.
+    /// TLS is spoken through it, of which only record heads are seen unless it is opened.
     pub(crate) fn is_tls(&self, server_name: Option<Name>) {
-        self.opaque.store(true, Ordering::Relaxed);
+        self.tls.store(true, Ordering::Relaxed);
         if let Some(name) = server_name {
             let _first = self.server_name.set(name);
         }
     }
 
+    /// TLS is ended here.
+    pub(crate) fn opens(&self) {
+        self.opened.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether only record heads are seen.
     pub(crate) fn is_opaque(&self) -> bool {
-        self.opaque.load(Ordering::Relaxed)
+        self.tls.load(Ordering::Relaxed) && !self.opened.load(Ordering::Relaxed)
     }
 
     /// An exchange is under way.
@@ -131,16 +139,17 @@ impl Line {
 
     /// What it leads to, by the names that it shows: the one that TLS asks for, that of a request, that of the place. An explicit one wins.
     pub(super) fn name(&self, naming: &Naming, host: Option<&str>, path: Option<&str>) -> Named {
+        let tls = self.tls.load(Ordering::Relaxed);
         let shown = self.server_name.get().map(|name| &**name).into_iter().chain(host);
         let mut first = None;
         for host in shown {
-            let named = self.destination.shown_as(naming, host, self.is_opaque(), path);
+            let named = self.destination.shown_as(naming, host, tls, path);
             if named.explicit {
                 return named;
             }
             first.get_or_insert(named);
         }
-        let named = self.destination.shown_as(naming, &self.destination.origin.host, self.is_opaque(), path);
+        let named = self.destination.shown_as(naming, &self.destination.origin.host, tls, path);
         match first {
             Some(first) if !named.explicit => first,
             _ => named,

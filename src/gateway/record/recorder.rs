@@ -160,12 +160,6 @@ impl Recorder {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Whether an exchange is under way whose client no process has any more.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        let open: Vec<Arc<Downstream>> = self.flow().open.iter().map(|(_, entry)| Arc::clone(entry.downstream())).collect();
-        open.iter().any(|downstream| downstream.is_abandoned())
-    }
-
     /// How many exchanges are under way.
     pub(crate) fn open_count(&self) -> usize {
         self.flow().open.len()
@@ -361,7 +355,7 @@ fn is_twice(exchange: &Exchange, flow: &Mutex<Flow>) -> bool {
     });
     others.into_iter().any(|other| {
         other.start < exchange.start
-            && (&other.method, &other.target) == (&exchange.method, &exchange.target)
+            && (&other.method, other.target, &other.path) == (&exchange.method, exchange.target, &exchange.path)
             && other.downstream.is_of_same(&exchange.downstream)
             && other.state().request.digest == digest
     })

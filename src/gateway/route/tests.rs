@@ -1,4 +1,5 @@
 use super::*;
+use crate::gateway::own::is_named;
 use crate::gateway::{Connecting, Limits, UpstreamFailure};
 
 fn settings(routes: Vec<Route>) -> Settings {
@@ -11,6 +12,7 @@ fn settings(routes: Vec<Route>) -> Settings {
         limits: Limits::default(),
         connecting: Connecting::default(),
         tls: None,
+        intercept: None,
     }
 }
 
@@ -27,7 +29,7 @@ fn route(prefix: &str, upstream: &str) -> Route {
 fn ask(settings: &Settings, method: Method, target: &str) -> Found {
     let request = Request::builder().method(method).uri(target).body(()).unwrap();
     let own = ["127.0.0.1:9471".parse().unwrap(), "0.0.0.0:9500".parse().unwrap()];
-    find(settings, &request, |host, port| is_own(&own, host, port))
+    find(settings, &request, |host, port| is_named(&own, host, port))
 }
 
 /// Origin, target and `host`.

@@ -21,8 +21,11 @@ mod upgrade;
 
 pub(crate) use backends::Backends;
 pub(crate) use pump::Socket;
-pub(crate) use tcp::lead;
+pub(crate) use reader::Reader;
+pub(crate) use tcp::{gone, lead};
+pub(crate) use tls::{HANDSHAKE, TURNED_DOWN};
 pub(crate) use tunnel::Tunnel;
+pub(crate) use turns::SETUP_IDLE;
 pub(crate) use upgrade::Upgrade;
 
 use super::connect::{Stream, keep_alive};
@@ -65,8 +68,21 @@ impl Switch {
         let _vanished = keep_alive(client.tcp());
         match self {
             Self::Upgrade(upgrade) => upgrade.carry(client, early).await,
-            Self::Tunnel(tunnel) => tunnel.carry(client, early).await,
+            Self::Tunnel(tunnel) => tunnel.carry(client, [early, Bytes::new()]).await,
         }
+    }
+}
+
+/// A connection of whatever kind.
+pub(crate) type AnySocket = Box<dyn Socket + Send>;
+
+impl Socket for AnySocket {
+    fn tcp(&self) -> &TcpStream {
+        (**self).tcp()
+    }
+
+    fn is_gone(&self) -> bool {
+        (**self).is_gone()
     }
 }
 

@@ -255,6 +255,8 @@ impl Way {
                     }
                     return Ok(());
                 }
+                // An end without the goodbye of TLS is one: many peers say none.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {}
                 Poll::Ready(Err(error)) => return Err(Fault::Reading(errno(&error))),
                 Poll::Ready(Ok(())) => {}
             }

@@ -7,7 +7,7 @@ use crate::gateway::Shared;
 use crate::gateway::connect::{ConnectError, Connected, Scheme};
 use crate::gateway::record::{Ends, Line};
 use crate::hops::How;
-use crate::model::{Nanos, Outcome};
+use crate::model::{Name, Nanos, Outcome};
 use crate::wire::Direction;
 use crate::wire::http1;
 use crate::wire::postgres as database;
@@ -19,7 +19,7 @@ const WANTED_NOTHING: Nanos = 100_000_000;
 
 /// A connection that is led through, and what is read of it.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     shared: Arc<Shared>,
     turns: Turns,
     reading: Reading,
@@ -45,7 +45,7 @@ impl Reader {
         Self { shared: Arc::clone(shared), turns, reading: Reading::Nothing, is_over: false }
     }
 
-    pub(super) fn line(&self) -> &Arc<Line> {
+    pub(crate) const fn line(&self) -> &Arc<Line> {
         &self.turns.line
     }
 
@@ -62,8 +62,28 @@ impl Reader {
         self.turns.line.rests(now);
     }
 
+    /// A client's hello came at `at`, and TLS is ended here: what is inside will be read. What follows is a step of the set-up.
+    pub(crate) fn opens(&mut self, server_name: Option<Name>, at: Nanos) {
+        self.reading = self.secured(at);
+        self.turns.line.is_tls(server_name);
+        self.turns.line.opens();
+    }
+
+    /// Both ends speak TLS with the gateway: what passes from here on is what is inside.
+    pub(crate) fn opened(&mut self, at: Nanos) {
+        self.turns.step_ends(at);
+        self.turns.is_ready(at);
+        self.reading = Reading::Nothing;
+    }
+
+    /// Nothing passes that would be read here.
+    pub(crate) fn release(mut self) {
+        self.turns.is_none();
+        self.is_over = true;
+    }
+
     /// The upstream is not to be had.
-    pub(super) fn unconnected(&mut self, error: &ConnectError) {
+    pub(crate) fn unconnected(&mut self, error: &ConnectError) {
         let now = self.now();
         self.turns.unconnected(error, now);
         self.is_over = true;

@@ -17,8 +17,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) async fn lead(shared: Arc<Shared>, downstream: Arc<Downstream>, destination: Arc<Destination>, stream: TcpStream) {
     let client = DownstreamIo::new(stream, Arc::clone(&downstream));
     let settings = shared.settings();
-    let origin = &destination.origin;
-    if !settings.admits(downstream.peer.ip()) || shared.leads_back(&origin.host, origin.port) {
+    if !settings.admits(downstream.peer.ip()) {
         downstream.reset_at_end();
         return;
     }
@@ -29,13 +28,13 @@ pub(crate) async fn lead(shared: Arc<Shared>, downstream: Arc<Downstream>, desti
         () = gone(&downstream, client.tcp()) => return,
     };
     match opened {
-        Ok(tunnel) => tunnel.carry(client, Bytes::new()).await,
+        Ok(tunnel) => tunnel.carry(client, [Bytes::new(), Bytes::new()]).await,
         Err(_) => downstream.reset_at_end(),
     }
 }
 
 /// Waits until a client has left. One that says something first may do so without another sign than that its process has closed it.
-async fn gone(downstream: &Downstream, stream: &TcpStream) {
+pub(crate) async fn gone(downstream: &Downstream, stream: &TcpStream) {
     loop {
         let Ok(ready) = stream.ready(Interest::READABLE | Interest::ERROR).await else { return };
         let said_something = stream.peek(&mut [0]).await.is_ok_and(|count| count > 0);

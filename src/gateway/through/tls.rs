@@ -8,9 +8,9 @@ use crate::wire::tls::{self, Fact};
 use crate::wire::{Chunk, Direction};
 
 /// First byte of a record of the handshake.
-pub(super) const HANDSHAKE: u8 = 22;
+pub(crate) const HANDSHAKE: u8 = 22;
 /// A client that closes within this time of what the server said in the handshake did not wait for more: it turned that down.
-const TURNED_DOWN: Nanos = 250_000_000;
+pub(crate) const TURNED_DOWN: Nanos = 250_000_000;
 
 /// A connection's TLS.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use super::pump::{Over, Socket, pump};
 use super::reader::Reader;
 use super::reset;
 use crate::gateway::Shared;
-use crate::gateway::connect::{ConnectError, Protocols, Steps, Stream};
+use crate::gateway::connect::{ConnectError, Connected, Protocols, Steps, Stream};
 use crate::gateway::downstream::Downstream;
 use crate::gateway::options::InForce;
 use crate::gateway::record::Line;
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A connection both ends of which are there.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    upstream: Stream,
+    upstream: Connected,
     reader: Reader,
 }
 
@@ -51,7 +51,7 @@ impl Tunnel {
             Ok(connected) => {
                 reader.connected(&connected);
                 downstream.leads();
-                Ok(Self { upstream: connected.io, reader })
+                Ok(Self { upstream: connected, reader })
             }
             Err(error) => {
                 reader.unconnected(&error);
@@ -60,14 +60,34 @@ impl Tunnel {
         }
     }
 
-    /// Carries bytes until both sides have ended, or the gateway drains and nothing is under way. `early` was read of the client already.
-    pub(super) async fn carry(self, mut client: impl Socket, early: Bytes) {
-        let Self { mut upstream, mut reader } = self;
+    /// Of a connection that was read from, and written to, before.
+    pub(crate) const fn of(upstream: Connected, reader: Reader) -> Self {
+        Self { upstream, reader }
+    }
+
+    /// Its connection, and what is read of it.
+    pub(crate) fn into_parts(self) -> (Connected, Reader) {
+        (self.upstream, self.reader)
+    }
+
+    /// Its upstream's bytes.
+    pub(crate) const fn upstream(&self) -> &Stream {
+        &self.upstream.io
+    }
+
+    /// What is led through it.
+    pub(crate) const fn line(&self) -> &Arc<Line> {
+        self.reader.line()
+    }
+
+    /// Carries bytes until both sides have ended, or the gateway drains and nothing is under way. `early` was read of each already.
+    pub(crate) async fn carry(self, mut client: impl Socket, early: [Bytes; 2]) {
+        let Self { upstream: Connected { io: mut upstream, .. }, mut reader } = self;
         let line = Arc::clone(reader.line());
         let anchor = line.downstream.anchor;
         let over = tokio::select! {
             biased;
-            over = pump(&mut client, &mut upstream, [early, Bytes::new()], anchor, &mut reader) => over,
+            over = pump(&mut client, &mut upstream, early, anchor, &mut reader) => over,
             () = drained(&line) => Over { by: Direction::Response, at: anchor.now(), errno: 0 },
         };
         reader.over(over);

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, MutexGuard};
 
 /// What set a connection up belongs to its first exchange when that follows within this time.
-const SETUP_IDLE: Nanos = 1_000_000_000;
+pub(crate) const SETUP_IDLE: Nanos = 1_000_000_000;
 
 /// The exchanges of a connection.
 #[derive(Debug)]

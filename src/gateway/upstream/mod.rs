@@ -11,13 +11,14 @@ pub(crate) use h1::{H1, Unanswered, poll_driven};
 pub(crate) use h2::{H2, Slot};
 
 use super::connect::{ConnectError, Connected, Connector, Origin, Protocol, Protocols, Steps, Stream};
+use super::intercept::Brought;
 use super::record::{Exchange, Used};
 use super::route::Destination;
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionState, Nanos};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use std::net::SocketAddr;
+use std::error::Error;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,11 +76,9 @@ pub(crate) struct Lease {
 }
 
 /// What is needed to open a connection.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening<'a> {
     pub(crate) connector: &'a Connector,
-    /// Whether clients of this very gateway come in at an address.
-    pub(crate) is_own: &'a (dyn Fn(SocketAddr) -> bool + Sync),
     pub(crate) max_head: usize,
 }
 
@@ -106,8 +105,8 @@ impl Pool {
         upstream
     }
 
-    /// A connection or a stream for an exchange. What it waits for and which steps it takes stands in the exchange while it does. Not
-    /// again the one that has `failed` it before, nor another one that was idle.
+    /// A connection or a stream for an exchange: the one that was `brought` for it, else any. What it waits for and which steps it takes
+    /// stands in the exchange while it does. Not again the one that has `failed` it before, nor another one that was idle.
     ///
     /// # Errors
     /// No connection can be opened.
@@ -120,13 +119,61 @@ impl Pool {
         protocols: Protocols,
         opening: Opening<'_>,
         exchange: &Exchange,
-        failed: Option<NonZeroU64>,
+        (brought, failed): (Option<Box<Brought>>, Option<NonZeroU64>),
     ) -> Result<Carrier, Box<ConnectError>> {
+        if let Some(brought) = brought {
+            return Box::pin(self.take_brought(upstream, *brought, protocols, opening, exchange)).await;
+        }
         if protocols != Protocols::H1 {
             // Apart, as all that is rare: what a future may hold is moved about with it.
             return Box::pin(self.take_any(upstream, protocols, opening, exchange, failed)).await;
         }
         self.take_h1(upstream, opening, exchange, failed).await
+    }
+
+    /// The connection that was opened for an exchange before it began. After a rest it is as any other that was idle.
+    async fn take_brought(
+        &self,
+        upstream: &Arc<Upstream>,
+        brought: Brought,
+        protocols: Protocols,
+        opening: Opening<'_>,
+        exchange: &Exchange,
+    ) -> Result<Carrier, Box<ConnectError>> {
+        let now = self.anchor.now();
+        let idle = brought.rested(now);
+        let state = if idle.is_some() { ConnectionState::Reused } else { ConnectionState::New };
+        let Brought { connected, number, steps, .. } = brought;
+        exchange.downstream.costs(steps.cost());
+        if idle.is_none() {
+            exchange.state().current.steps = Some(steps);
+        }
+        let unusable = |error: &dyn Error| ConnectError::http(&upstream.destination.origin, error);
+        if connected.protocol == Protocol::H2 {
+            let h2 = H2::start(connected, number, self.anchor).await.map_err(|error| unusable(&error))?;
+            *upstream.h2() = Some(h2.clone());
+            return h2.slot(exchange, state).await.map(Carrier::H2).map_err(|error| unusable(&error));
+        }
+        let room = self.room(upstream, exchange).await;
+        let h1 = H1::new(connected, number, self.anchor, opening.max_head).await.map_err(|error| unusable(&error))?;
+        let mut h1 = Box::new(h1);
+        if idle.is_some() && !h1.is_usable() {
+            drop(room);
+            return Box::pin(self.take(upstream, protocols, opening, exchange, (None, None))).await;
+        }
+        let lease = self.leased(upstream, h1, state, room);
+        lease.tell(exchange, now, idle);
+        Ok(Carrier::H1(lease))
+    }
+
+    /// Closes a connection of which nothing is under way: who brought it has left.
+    pub(crate) fn close(&self, origin: &Origin, number: NonZeroU64) {
+        let known = self.upstreams().get(origin).cloned();
+        if let Some(upstream) = known {
+            let now = self.anchor.now();
+            upstream.idle().retain(|h1| h1.number != number);
+            upstream.h2().take_if(|h2| h2.number() == number && h2.idle_for(now).is_some());
+        }
     }
 
     /// A connection or a stream, whichever the peer chooses.
@@ -236,10 +283,7 @@ impl Pool {
         let steps = Arc::new(Steps::new(self.anchor));
         exchange.state().current.steps = Some(Arc::clone(&steps));
         let origin = &upstream.destination.origin;
-        let connected = opening.connector.connect(origin, protocols, &steps).await?;
-        // A name, or another address of this machine: known only now.
-        let circles = connected.via.is_none() && (opening.is_own)(connected.remote);
-        if circles { Err(ConnectError::circle(origin, connected.remote)) } else { Ok(connected) }
+        opening.connector.connect(origin, protocols, &steps).await
     }
 
     async fn lease(

@@ -90,19 +90,45 @@ fn what_was_flushed_comes_out_at_once() {
     }
 }
 
+/// Zeros: a frame of blocks of 128 KiB, each of one byte that is repeated (RFC 8878, 3.1.1.2).
+fn zstd_bomb(blocks: usize) -> Vec<u8> {
+    let mut wire = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    let header = (BLOCK_LIMIT << 3 | 1 << 1).to_le_bytes();
+    (0..blocks).for_each(|_| wire.extend([header[0], header[1], header[2], 0]));
+    wire
+}
+
 #[test]
-fn a_bomb_is_given_up_in_bounded_memory() {
+fn a_bomb_is_given_up_in_bounded_memory_and_time() {
     let zeros = vec![0; 64 * 1024 * 1024];
-    let mut bombs = vec![(ContentEncoding::Brotli, from_hex(BROTLI_BOMB))];
+    let mut bombs = vec![(ContentEncoding::Brotli, from_hex(BROTLI_BOMB)), (ContentEncoding::Zstd, zstd_bomb(1_000))];
     bombs.extend([ContentEncoding::Gzip, ContentEncoding::Deflate].map(|encoding| (encoding, compress(encoding, &zeros))));
     for (encoding, bomb) in bombs {
-        let mut decoder = Decoder::new(encoding);
-        let mut longest = 0;
-        decoder.feed(&bomb, &mut |bytes| longest = longest.max(bytes.len()));
-        assert!(longest <= OUTPUT_LIMIT, "{encoding:?}: {longest}");
-        // Deflate cannot reach the limit in one step, so it may go on; its memory stays bounded all the same.
-        assert!(decoder.has_given_up() || encoding != ContentEncoding::Brotli);
-        assert!(decoder.retained_bytes() <= OUTPUT_LIMIT);
+        for size in [7, 1024, bomb.len()] {
+            let mut decoder = Decoder::new(encoding);
+            let (mut longest, mut all) = (0, 0);
+            for piece in bomb.chunks(size) {
+                decoder.feed(piece, &mut |bytes| {
+                    longest = longest.max(bytes.len());
+                    all += bytes.len() as u64;
+                });
+                assert!(decoder.retained_bytes() <= OUTPUT_LIMIT, "{encoding:?}");
+            }
+            assert!(decoder.has_given_up(), "{encoding:?} in pieces of {size} gave {all} bytes");
+            // Of what comes at once the rest is given too.
+            let most = OUTPUT_FREE + bomb.len() as u64 * OUTPUT_PER_INPUT + (BLOCKS_A_STEP * BLOCK_LIMIT) as u64;
+            assert!(longest <= OUTPUT_LIMIT && all <= most, "{encoding:?}: {longest} at once, {all} in all");
+        }
+    }
+}
+
+#[test]
+fn what_is_small_is_no_bomb_however_well_it_was_compressed() {
+    let line = r#"{"object":"list","data":[{"object":"embedding","index":0,"score":0.5}],"model":"m"}"#;
+    let plain = format!("{line}\n").repeat(100_000).into_bytes();
+    for encoding in [ContentEncoding::Gzip, ContentEncoding::Zstd] {
+        let (read, given_up) = decompress(encoding, &compress(encoding, &plain), 10_000);
+        assert!(!given_up && read == plain, "{encoding:?}: {} of {}", read.len(), plain.len());
     }
 }
 

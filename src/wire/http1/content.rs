@@ -4,6 +4,8 @@ use super::{RequestBody, ResponseBody};
 use crate::wire::encoding::Decoder;
 use crate::wire::headers::{ContentType, Message};
 use crate::wire::sse::{Item, Parser};
+#[cfg(feature = "cli")]
+use crate::wire::usage::may_say;
 use crate::wire::usage::{Reader, Vocabulary};
 
 /// Reads a request's body.
@@ -27,7 +29,8 @@ pub(crate) struct ResponseContent {
 #[derive(Debug)]
 enum Form {
     Opaque,
-    Json(Box<Reader>),
+    /// `None` = nothing was read yet.
+    Json(Option<Box<Reader>>),
     Events(Box<Parser>, Box<Reader>),
     Lines(Box<Reader>),
 }
@@ -74,11 +77,10 @@ impl RequestContent {
 
 impl ResponseContent {
     pub(crate) fn new(message: &Message) -> Self {
-        let reader = || Box::new(Reader::new(Vocabulary::Answer));
         let form = match message.content_type {
             ContentType::EventStream => Form::Events(Box::default(), reader()),
             ContentType::JsonLines => Form::Lines(reader()),
-            _ if is_json(message) => Form::Json(reader()),
+            _ if is_json(message) => Form::Json(None),
             _ => Form::Opaque,
         };
         Self { decoder: Decoder::new(message.content_encoding), form, facts: ResponseBody::default(), told: false }
@@ -96,8 +98,21 @@ impl ResponseContent {
         }
         let Self { decoder, form, facts, .. } = self;
         let before = facts.events;
-        decoder.feed(bytes, &mut |plain| form.read(plain, facts));
+        // What nobody reads is not decompressed.
+        if !matches!(form, Form::Opaque) {
+            decoder.feed(bytes, &mut |plain| form.read(plain, facts));
+        }
         self.pieces(before)
+    }
+
+    /// Reads a body that came in one piece, which is not looked into where it can say nothing.
+    #[cfg(feature = "cli")]
+    pub(crate) fn whole(&mut self, bytes: &[u8]) -> u64 {
+        let is_new_json = matches!(self.form, Form::Json(None)) && self.decoder.is_plain();
+        if is_new_json && !bytes.is_empty() && !may_say(bytes) {
+            return self.pieces(self.facts.events);
+        }
+        self.data(bytes)
     }
 
     /// Bytes are missing here. They are a piece of content where content has no parts of its own.
@@ -105,7 +120,8 @@ impl ResponseContent {
         self.decoder.gap();
         match &mut self.form {
             Form::Opaque => {}
-            Form::Json(reader) | Form::Lines(reader) => reader.gap(),
+            Form::Json(json) => json.get_or_insert_with(reader).gap(),
+            Form::Lines(reader) => reader.gap(),
             Form::Events(parser, reader) => {
                 parser.gap();
                 reader.gap();
@@ -129,8 +145,8 @@ impl ResponseContent {
 
     pub(crate) fn finish(mut self, complete: bool) -> ResponseBody {
         match &mut self.form {
-            Form::Opaque | Form::Events(..) => {}
-            Form::Json(reader) => self.facts.take(reader.finish()),
+            Form::Opaque | Form::Events(..) | Form::Json(None) => {}
+            Form::Json(Some(reader)) => self.facts.take(reader.finish()),
             Form::Lines(reader) => line_ended(reader, &mut self.facts),
         }
         self.facts.complete = complete;
@@ -141,8 +157,8 @@ impl ResponseContent {
     pub(super) fn retained_bytes(&self) -> usize {
         self.decoder.retained_bytes()
             + match &self.form {
-                Form::Opaque => 0,
-                Form::Json(reader) | Form::Lines(reader) => reader.retained_bytes(),
+                Form::Opaque | Form::Json(None) => 0,
+                Form::Json(Some(reader)) | Form::Lines(reader) => reader.retained_bytes(),
                 Form::Events(parser, reader) => parser.retained_bytes() + reader.retained_bytes(),
             }
     }
@@ -152,7 +168,7 @@ impl Form {
     fn read(&mut self, bytes: &[u8], facts: &mut ResponseBody) {
         match self {
             Self::Opaque => {}
-            Self::Json(reader) => reader.feed(bytes),
+            Self::Json(json) => json.get_or_insert_with(reader).feed(bytes),
             Self::Events(parser, reader) => parser.feed(bytes, &mut |item| match item {
                 Item::Data(data) => reader.feed(data),
                 Item::Event(event) => {
@@ -191,6 +207,11 @@ impl ResponseBody {
         self.error_code = said.error_code.or_else(|| self.error_code.take());
         self.done |= said.done;
     }
+}
+
+/// Reads answers.
+fn reader() -> Box<Reader> {
+    Box::new(Reader::new(Vocabulary::Answer))
 }
 
 fn is_json(message: &Message) -> bool {

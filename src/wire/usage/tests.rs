@@ -269,6 +269,31 @@ fn document() -> impl Strategy<Value = serde_json::Value> {
     })
 }
 
+/// Pieces of answers: of those that say something, and of others.
+const WORDS: [&str; 21] = [
+    "\"model\":\"m\",",
+    "\"modelVersion\":\"m\",",
+    "\"usage\":{\"prompt_tokens\":3,\"output_tokens\":4},",
+    "\"usageMetadata\":{\"promptTokenCount\":3},",
+    "\"prompt_eval_count\":3,",
+    "\"eval_count\":3,",
+    "\"error\":{\"code\":\"c\"},",
+    "\"error\":\"c\",",
+    "\"done\":true,",
+    "\"type\":\"message_stop\",",
+    "\"type\":\"response.completed\",",
+    "[DONE]",
+    "\"\\u006dodel\":\"m\",",
+    "\"message\":{\"id\":1},",
+    "\"code\":\"c\",",
+    "\"status\":\"s\",",
+    "\"result\":[{\"score\":0.5}],",
+    "\"documents\":\"text\",",
+    "{",
+    "}",
+    " ",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -298,6 +323,20 @@ proptest! {
         let read = reader.finish();
         prop_assert!(read.model.is_none_or(|model| &*model == "m"));
         prop_assert!(read.stream.is_none_or(|stream| stream));
+    }
+
+    #[test]
+    fn a_document_that_may_say_nothing_says_nothing(
+        words in proptest::collection::vec(proptest::sample::select(WORDS.to_vec()), 0..12),
+        broken in any::<bool>(),
+    ) {
+        let joined = words.concat();
+        let whole = if broken { joined } else { format!("{{{joined}\"a\":1}}") };
+        let mut reader = Reader::new(Vocabulary::Answer);
+        reader.feed(whole.as_bytes());
+        let said = reader.finish();
+        let nothing = Facts { content: said.content, ..Facts::default() };
+        prop_assert!(said == nothing || may_say(whole.as_bytes()), "{whole}: {said:?}");
     }
 
     #[test]

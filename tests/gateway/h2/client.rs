@@ -39,6 +39,8 @@ pub(super) fn request(method: Method, target: &str, fields: &[(&'static str, &st
 impl Client {
     pub(super) async fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
+        // Else a request may wait for the acknowledgement of the one before.
+        stream.set_nodelay(true).unwrap();
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
         Self { address, send, task: tokio::spawn(connection) }
     }

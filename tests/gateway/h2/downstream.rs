@@ -43,6 +43,21 @@ tests! {
         assert_eq!((states.len(), peer.connections()), (3, 1));
     }
 
+    async fn what_the_gateway_itself_says_to_head_has_no_body() {
+        let peer = Peer::new(|wire, _| {
+            wire.message();
+            wire.say("no such thing\r\n\r\n");
+        });
+        let through = Through::with(Settings { routes: Routes::new([route("/a", &format!("http://{}", peer.address()))]), ..settings() });
+        let client = Client::to(through.address()).await;
+        for (target, status) in [("/a", 502), ("/b", 404)] {
+            let answer = client.ask(request(Method::HEAD, target, &[]), "").await.unwrap();
+            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (status, ""));
+        }
+        drop(client);
+        through.finish().hop().ended(Outcome::Error, FailedBy::Peer).error("invalid_response");
+    }
+
     async fn the_authority_is_the_host_where_the_route_keeps_it() {
         let peer = Peer::answering(OK);
         let mut route = route("/", &format!("http://{}", peer.address()));

@@ -1,8 +1,10 @@
 //! HTTP/2 on either side.
 
+mod bombs;
 mod client;
 mod downstream;
 mod endings;
 mod server;
 mod slots;
+mod smuggling;
 mod upstream;

@@ -56,6 +56,38 @@ fn part(choices: Value) -> Value {
     json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-test", "choices": choices, "usage": null})
 }
 
+/// The path of Anthropic's messages.
+pub(crate) const MESSAGES: &str = "/v1/messages";
+
+/// A whole message as Anthropic answers.
+pub(crate) fn message(text: &str, input: u64, output: u64) -> Script {
+    let content = json!([{"type": "text", "text": text}]);
+    Script::json(&json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-test", "content": content,
+        "stop_reason": "end_turn", "stop_sequence": null, "usage": {"input_tokens": input, "output_tokens": output},
+    }))
+}
+
+/// The same as a stream: the head at once, each word `gap` after what came before it.
+pub(crate) fn message_stream(words: usize, gap: u64, input: u64, output: u64) -> Script {
+    let event = |script: Script, data: Value| script.named_event(data["type"].as_str().unwrap_or_default(), &data.to_string());
+    let message = json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-test", "content": [],
+        "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": input, "output_tokens": 1},
+    });
+    let begun = event(Script::event_stream(), json!({"type": "message_start", "message": message}));
+    let block = json!({"type": "text", "text": ""});
+    let begun = event(begun, json!({"type": "content_block_start", "index": 0, "content_block": block}));
+    let said = (0..words).fold(begun, |script, n| {
+        let delta = json!({"type": "text_delta", "text": format!("word{n} ")});
+        event(script.delay(gap), json!({"type": "content_block_delta", "index": 0, "delta": delta}))
+    });
+    let ended = event(said, json!({"type": "content_block_stop", "index": 0}));
+    let delta = json!({"stop_reason": "end_turn", "stop_sequence": null});
+    let ended = event(ended, json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": output}}));
+    event(ended, json!({"type": "message_stop"})).end()
+}
+
 /// A refusal as OpenAI words it.
 pub(crate) fn rate_limited(retry_after: &str) -> Script {
     let body = json!({"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}});

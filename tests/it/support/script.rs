@@ -52,8 +52,16 @@ impl Script {
 
     /// One event of such a stream, as one chunk.
     pub(crate) fn event(self, data: &str) -> Self {
-        let event = format!("data: {data}\n\n");
-        self.then(Step::Bytes(format!("{:x}\r\n{event}\r\n", event.len()).into_bytes()))
+        self.chunk(&format!("data: {data}\n\n"))
+    }
+
+    /// The same with a name.
+    pub(crate) fn named_event(self, name: &str, data: &str) -> Self {
+        self.chunk(&format!("event: {name}\ndata: {data}\n\n"))
+    }
+
+    fn chunk(self, text: &str) -> Self {
+        self.then(Step::Bytes(format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()))
     }
 
     /// The end of a chunked body.

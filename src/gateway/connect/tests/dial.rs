@@ -116,7 +116,7 @@ async fn a_blocked_network_gets_no_packet_however_it_is_written() {
     });
     let port = peer.address().port();
     let connector = connector(None, |options| {
-        options.blocked = vec![Blocked { network: "127.0.0.0/8".parse().unwrap(), port: Some(port) }];
+        options.blocked = vec!["127.0.0.0/8".parse().unwrap()];
         options.resolver = resolving([IpAddr::from([127, 0, 0, 2])]);
     });
     for host in ["127.0.0.2", "::ffff:127.0.0.2", "a.example"] {
@@ -130,7 +130,7 @@ async fn a_blocked_network_gets_no_packet_however_it_is_written() {
 async fn of_several_addresses_those_that_are_not_blocked_are_used() {
     let peer = Peer::new(|mut stream| until_left(&mut stream));
     let connector = connector(None, |options| {
-        options.blocked = vec![Blocked { network: "127.0.0.2/32".parse().unwrap(), port: None }];
+        options.blocked = vec!["127.0.0.2/32".parse().unwrap()];
         options.resolver = resolving([IpAddr::from([127, 0, 0, 2]), IpAddr::from([127, 0, 0, 1])]);
     });
     let origin = Origin::new(Scheme::Http, "a.example", peer.address().port());

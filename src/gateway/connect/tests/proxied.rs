@@ -162,7 +162,7 @@ async fn an_address_that_is_blocked_is_not_reached_through_a_proxy_either() {
     let peer = Peer::new(|mut stream| assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "nothing is asked of it"));
     let connector = connector(None, |options| {
         through(peer.address())(options);
-        options.blocked = vec![Blocked { network: "169.254.0.0/16".parse().unwrap(), port: None }];
+        options.blocked = vec!["169.254.0.0/16".parse().unwrap()];
     });
     let error = failure(&connector, &Origin::new(Scheme::Http, "169.254.169.254", 80)).await;
     assert_eq!(told(&error), (Phase::Connect, Outcome::Error, FailedBy::Own, "blocked_address"));

@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::calls::call;
 
 /// Most memory that a connection may hold, in bytes: a head and a body's readers a direction, and the outstanding requests.
 const MEMORY_LIMIT: usize = 512 * 1024;
 
 /// Bytes that look like HTTP often enough to reach all states.
-fn hostile() -> impl Strategy<Value = Vec<u8>> {
+fn hostile() -> impl Strategy<Value = Vec<u8>> + Clone {
     let piece = prop_oneof![
         3 => proptest::collection::vec(any::<u8>(), 0..40),
         1 => Just(GET.to_vec()),
@@ -26,27 +27,6 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"{\"model\":\"a\",[[[[[[[[[[{{{".to_vec()),
     ];
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
-}
-
-#[derive(Clone, Debug)]
-struct Call {
-    direction: Direction,
-    head: Vec<u8>,
-    skipped: u64,
-    tail: Vec<u8>,
-    end: bool,
-}
-
-fn call() -> impl Strategy<Value = Call> {
-    let skipped = prop_oneof![4 => Just(0), 2 => 0..3000_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
-    let end = proptest::bool::weighted(0.02);
-    (any::<bool>(), hostile(), skipped, hostile(), end).prop_map(|(request, head, skipped, tail, end)| Call {
-        direction: if request { Request } else { Response },
-        head,
-        skipped,
-        tail,
-        end,
-    })
 }
 
 /// What must be true of any sequence of facts: each exchange runs through its stages at most once, and in order.
@@ -86,12 +66,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_in_any_calls_are_read_orderly_in_bounded_memory(calls in proptest::collection::vec(call(), 0..30)) {
+    fn any_bytes_in_any_calls_are_read_orderly_in_bounded_memory(calls in proptest::collection::vec(call(hostile()), 0..30)) {
         let mut connection = Connection::new();
         let mut facts = Vec::new();
         for (at, call) in calls.iter().enumerate() {
-            let chunk = Chunk { at: at as u64, head: &call.head, skipped: call.skipped, tail: &call.tail };
-            connection.feed(call.direction, chunk, &mut |fact| facts.push(fact));
+            connection.feed(call.direction, call.chunk(at as u64), &mut |fact| facts.push(fact));
             prop_assert!(connection.retained_bytes() < MEMORY_LIMIT);
             if call.end {
                 connection.end(call.direction, at as u64, &mut |fact| facts.push(fact));

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::calls::call;
 
 /// Most memory that a connection may hold, in bytes: the outstanding queries and two tables of names.
 const MEMORY_LIMIT: usize = 256 * 1024;
@@ -19,7 +20,7 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Bytes that look like PostgreSQL often enough to reach all states.
-fn hostile() -> impl Strategy<Value = Vec<u8>> {
+fn hostile() -> impl Strategy<Value = Vec<u8>> + Clone {
     let kinds = proptest::sample::select(b"BCDEFHPQSXcdfp123ACDEGHIKNRSTVWZcdnstv".to_vec());
     let piece = prop_oneof![
         1 => proptest::collection::vec(any::<u8>(), 0..30),
@@ -32,27 +33,6 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"N".to_vec()),
     ];
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
-}
-
-#[derive(Clone, Debug)]
-struct Call {
-    direction: Direction,
-    head: Vec<u8>,
-    skipped: u64,
-    tail: Vec<u8>,
-    end: bool,
-}
-
-fn call() -> impl Strategy<Value = Call> {
-    let skipped = prop_oneof![6 => Just(0), 2 => 0..300_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
-    let end = proptest::bool::weighted(0.02);
-    (any::<bool>(), hostile(), skipped, hostile(), end).prop_map(|(request, head, skipped, tail, end)| Call {
-        direction: if request { Request } else { Response },
-        head,
-        skipped,
-        tail,
-        end,
-    })
 }
 
 /// What must be true of any sequence of facts: queries begin and end in their order, each once.
@@ -132,7 +112,7 @@ proptest! {
 
     #[test]
     fn any_bytes_in_any_calls_are_read_orderly_in_bounded_memory(
-        calls in proptest::collection::vec(call(), 0..30),
+        calls in proptest::collection::vec(call(hostile()), 0..30),
         greeted in any::<bool>(),
     ) {
         let mut connection = Connection::new();
@@ -142,8 +122,7 @@ proptest! {
             connection.feed(Response, Chunk::whole(0, &welcome()), &mut |fact| facts.push(fact));
         }
         for (at, call) in calls.iter().enumerate() {
-            let chunk = Chunk { at: at as u64, head: &call.head, skipped: call.skipped, tail: &call.tail };
-            connection.feed(call.direction, chunk, &mut |fact| facts.push(fact));
+            connection.feed(call.direction, call.chunk(at as u64), &mut |fact| facts.push(fact));
             prop_assert!(connection.retained_bytes() <= MEMORY_LIMIT);
             if call.end {
                 connection.end(call.direction, &mut |fact| facts.push(fact));

@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::calls::call;
 
 /// Most memory that a connection may hold, in bytes: a hello a direction, with the room a vector makes ahead.
 const MEMORY_LIMIT: usize = 2 * 2 * 16 * 1024;
 
 /// Bytes that look like TLS often enough to reach all states.
-fn hostile() -> impl Strategy<Value = Vec<u8>> {
+fn hostile() -> impl Strategy<Value = Vec<u8>> + Clone {
     let piece = prop_oneof![
         2 => proptest::collection::vec(any::<u8>(), 0..30),
         2 => Just(client_hello()),
@@ -24,27 +25,6 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(carrying(21, &[2, 48])),
     ];
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
-}
-
-#[derive(Clone, Debug)]
-struct Call {
-    direction: Direction,
-    head: Vec<u8>,
-    skipped: u64,
-    tail: Vec<u8>,
-    end: bool,
-}
-
-fn call() -> impl Strategy<Value = Call> {
-    let skipped = prop_oneof![4 => Just(0), 2 => 0..3000_u64, 1 => any::<u64>(), 1 => Just(u64::MAX)];
-    let end = proptest::bool::weighted(0.02);
-    (any::<bool>(), hostile(), skipped, hostile(), end).prop_map(|(request, head, skipped, tail, end)| Call {
-        direction: if request { Request } else { Response },
-        head,
-        skipped,
-        tail,
-        end,
-    })
 }
 
 /// What must be true of any sequence of facts: one handshake, and exchanges one after the other.
@@ -143,7 +123,7 @@ proptest! {
 
     #[test]
     fn any_bytes_in_any_calls_are_read_orderly_in_bounded_memory(
-        calls in proptest::collection::vec(call(), 0..30),
+        calls in proptest::collection::vec(call(hostile()), 0..30),
         times in proptest::collection::vec(any::<u64>(), 30),
         greeted in any::<bool>(),
     ) {
@@ -153,8 +133,7 @@ proptest! {
             connection.feed(Request, Chunk::whole(0, &client_hello()), &mut |fact| facts.push(fact));
         }
         for (call, &at) in calls.iter().zip(&times) {
-            let chunk = Chunk { at, head: &call.head, skipped: call.skipped, tail: &call.tail };
-            connection.feed(call.direction, chunk, &mut |fact| facts.push(fact));
+            connection.feed(call.direction, call.chunk(at), &mut |fact| facts.push(fact));
             prop_assert!(connection.retained_bytes() <= MEMORY_LIMIT);
             if call.end {
                 connection.end(call.direction, at, &mut |fact| facts.push(fact));
