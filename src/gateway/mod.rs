@@ -42,7 +42,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use through::Backends;
@@ -192,12 +192,15 @@ impl Gateway {
         let clients = Watch::start(Arc::clone(&shared))?;
         let (stop, mut stopped) = oneshot::channel();
         let inside = Arc::clone(&shared);
+        let (prepared, is_prepared) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("hopwatch-gateway".into()).spawn(move || {
             runtime.block_on(async {
-                if inside.settings().intercept.is_some() {
-                    let early = Arc::clone(&inside);
-                    tokio::spawn(async move { early.settings().connector.prepare().await });
+                let settings = inside.settings();
+                if settings.intercept.is_some() {
+                    // Each call needs it there, and is not to wait for it.
+                    settings.connector.prepare().await;
                 }
+                drop((settings, prepared));
                 let mut sweep = tokio::time::interval(SWEEP);
                 loop {
                     tokio::select! {
@@ -208,6 +211,8 @@ impl Gateway {
             });
             runtime.shutdown_timeout(STOP_TIMEOUT);
         })?;
+        // Nothing is sent: it ends.
+        let _prepared = is_prepared.recv();
         let (stop, thread, watch) = (Some(stop), Some(thread), Some(clients));
         let mut gateway = Self { shared, runtime: handle, listening: Vec::new(), stop, thread, watch };
         listeners.into_iter().try_for_each(|listener| gateway.listen(listener).map(drop))?;

@@ -71,9 +71,9 @@ impl Relay {
         self.intercepting.as_ref().map(|_| FOLDER_VARIABLE)
     }
 
-    /// Hosts whose TLS was left alone; `None` = all of it was.
-    pub(super) fn left_alone(&self) -> Option<Vec<LeftAlone>> {
-        self.intercepting.as_ref().map(|(intercept, _)| intercept.left_alone())
+    /// Who ends the command's TLS; `None` = nobody.
+    pub(super) fn intercept(&self) -> Option<Arc<Intercept>> {
+        self.intercepting.as_ref().map(|(intercept, _)| Arc::clone(intercept))
     }
 
     /// Where calls of the command come in, whatever they speak.

@@ -20,12 +20,15 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// Variables of the surroundings that would change what the programs do.
 const CLEARED: &[&str] = &[
     "ALL_PROXY",
+    "AWS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     "HOPWATCH_APPS_PYTHON",
     "HOPWATCH_REQUIRE_APPS",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "LD_PRELOAD",
+    "NODE_EXTRA_CA_CERTS",
     "NO_PROXY",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
