@@ -229,3 +229,6 @@ fn shared(one: &Timeline, other: &Timeline) -> u64 {
 fn mark(call: &mut Call) {
     (call.internal, call.relayed) = (true, true);
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,3 +102,25 @@ impl Movement {
         still < (4 * typical).max(250 * MILLI)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_breaks_off_an_answer_that_was_coming_and_none_that_has_been_there_for_long() {
+        let movement = Movement {
+            sent: 0,
+            answered: Some((100 * MILLI, 900 * MILLI)),
+            reads: 9,
+            complete: false,
+            status: None,
+            read_timeout: None,
+        };
+        assert!(movement.breaks_off(How::PeerClosed(104), 1_000 * MILLI));
+        assert!(!movement.breaks_off(How::PeerClosed(104), 60_000 * MILLI));
+        assert!(!movement.breaks_off(How::PeerClosed(0), 1_000 * MILLI));
+        assert!(!movement.breaks_off(How::CallerLeft, 1_000 * MILLI));
+        assert!(!Movement { answered: None, ..movement }.breaks_off(How::PeerClosed(104), 1_000 * MILLI));
+    }
+}
