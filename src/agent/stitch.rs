@@ -5,16 +5,21 @@
 //! the caller's own. While a run goes on, records come one by one: the observer's are known by whom they call.
 
 use crate::gateway::Carried;
-use crate::model::{Attempt, Call, Origin, Outcome, Phase, Span};
+use crate::model::{Call, FailedBy, Losses, Origin, Outcome, Phase, Span, SpanId, Timeline};
 use crate::observe::Observed;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::net::SocketAddr;
 
 /// Adds what a gateway carried to what was observed of the programs that used it. `gateway` are its addresses.
 #[must_use]
 pub fn stitch(mut observed: Observed, carried: Carried, gateway: &[SocketAddr]) -> Observed {
-    let Carried { mut spans, connections, stalls, losses } = carried;
+    let Carried { mut spans, connections, stalls, mut losses } = carried;
+    let before = spans.len() as u64;
     join(&mut observed.spans, &mut spans, gateway);
+    let merged = before - spans.len() as u64;
+    losses.started -= merged;
+    losses.recorded -= merged;
+    reopen(&observed.spans, &mut spans, &mut losses);
     observed.spans.append(&mut spans);
     observed.spans.sort_by_key(|span| (span.start, span.id));
     // Of the connections to the gateway it knows more: what they were for.
@@ -42,25 +47,98 @@ pub fn stitched(spans: Vec<Span>, gateway: &[SocketAddr]) -> Vec<Span> {
     observed
 }
 
-fn join(observed: &mut [Span], carried: &mut [Span], gateway: &[SocketAddr]) {
-    let mut outer: FxHashMap<SocketAddr, Vec<usize>> = FxHashMap::default();
-    for (at, span) in observed.iter().enumerate() {
-        if let Some(own) = span.call.as_deref().filter(|call| is_to(gateway, call)).and_then(|call| call.client.address) {
-            outer.entry(own).or_default().push(at);
-        }
+fn join(observed: &mut [Span], carried: &mut Vec<Span>, gateway: &[SocketAddr]) {
+    let own = |span: &Span| span.call.as_ref().and_then(|call| call.client.address);
+    let is_relayed = |span: &&Span| span.call.as_deref().is_some_and(|call| is_to(gateway, call));
+    let mut connections: FxHashMap<SocketAddr, (Vec<usize>, Vec<usize>)> = FxHashMap::default();
+    for (at, own) in observed.iter().enumerate().filter_map(|(at, span)| Some((at, own(Some(span).filter(is_relayed)?)?))) {
+        connections.entry(own).or_default().0.push(at);
     }
-    for inner in carried {
+    for (at, inner) in carried.iter_mut().enumerate() {
         // What called it elsewhere is not among the spans of this run.
         inner.parent = None;
-        let own = inner.call.as_ref().and_then(|call| call.client.address);
-        let around = own.and_then(|own| outer.get(&own)).and_then(|calls| {
-            // Calls on one connection follow each other; the one that this is a part of overlaps it most.
-            let nearest = calls.iter().copied().max_by_key(|&at| overlap(&observed[at], inner));
-            nearest.filter(|&at| overlap(&observed[at], inner) > 0)
-        });
-        if let Some(at) = around {
-            relay(&mut observed[at], inner);
+        if let Some((_, within)) = own(inner).and_then(|own| connections.get_mut(&own)) {
+            within.push(at);
         }
+    }
+    let mut merged = FxHashSet::default();
+    for (around, within) in connections.into_values() {
+        let mut pairs = pairs((observed, around), (carried, within));
+        let mut first_parts = FxHashMap::default();
+        pairs.retain(|&(outer, inner)| {
+            let Some(attempt) = seen_inside(&observed[outer], &carried[inner]) else { return true };
+            let first = *first_parts.entry((outer, attempt)).or_insert(inner);
+            if first != inner && !carried[inner].is_open() {
+                let part = carried[inner].clone();
+                merge(&mut carried[first], part);
+                merged.insert(carried[inner].id);
+            }
+            first == inner || carried[inner].is_open()
+        });
+        for (outer, inner) in pairs {
+            relay(&mut observed[outer], &mut carried[inner]);
+        }
+    }
+    carried.retain(|span| !merged.contains(&span.id));
+}
+
+/// Which try of a call is what a gateway led through unread, where the observer saw inside.
+fn seen_inside(outer: &Span, inner: &Span) -> Option<usize> {
+    let (seen, call) = (outer.call.as_deref()?, inner.call.as_deref()?);
+    let tries = seen.attempts.iter().enumerate().filter(|_| call.opaque && !seen.opaque);
+    tries.max_by_key(|(_, attempt)| shared(&attempt.timeline, &call.timeline)).map(|(at, _)| at)
+}
+
+/// What looked like one more exchange from outside is another part of one.
+fn merge(first: &mut Span, part: Span) {
+    let (Some(call), Some(more)) = (first.call.as_deref_mut(), part.call) else { return };
+    call.timeline.append(Phase::Send, &more.timeline);
+    call.bytes.sent = call.bytes.sent.saturating_add(more.bytes.sent);
+    call.bytes.received = call.bytes.received.saturating_add(more.bytes.received);
+    call.gap = call.gap.max(more.gap);
+    (call.outcome, call.failed_by, call.errno, call.gave_up_after) =
+        (more.outcome, more.failed_by, more.errno, more.gave_up_after);
+    call.error_type = more.error_type;
+    if let Some(last) = call.attempts.last_mut() {
+        last.timeline = call.timeline.clone();
+        (last.outcome, last.failed_by) = (call.outcome, call.failed_by);
+    }
+    first.end = part.end;
+}
+
+/// Which call of the observer's each of the gateway's is a part of, of those on one connection.
+fn pairs((observed, mut around): (&[Span], Vec<usize>), (carried, mut within): (&[Span], Vec<usize>)) -> Vec<(usize, usize)> {
+    let end = |span: &Span| span.end_or(u64::MAX);
+    around.sort_by_key(|&at| (observed[at].start, end(&observed[at])));
+    within.sort_by_key(|&at| (carried[at].start, end(&carried[at])));
+    let overlap = |outer: usize, inner: usize| overlap(&observed[outer], &carried[inner]);
+    let in_order = || around.iter().copied().zip(within.iter().copied());
+    let fit = |(outer, inner): (usize, usize)| overlap(outer, inner) > 0 || observed[outer].operation == carried[inner].operation;
+    if around.len() == within.len() && in_order().all(fit) {
+        return in_order().collect();
+    }
+    // Calls on one connection follow each other; the one that another is a part of overlaps it most.
+    let nearest = |inner: usize| {
+        let first = around.partition_point(|&at| end(&observed[at]) <= carried[inner].start);
+        let near = around[first..].iter().copied().take_while(|&at| observed[at].start < end(&carried[inner]));
+        near.max_by_key(|&outer| overlap(outer, inner)).map(|outer| (outer, inner))
+    };
+    within.into_iter().filter_map(nearest).collect()
+}
+
+/// A process that was killed in mid-call closed nothing itself: its calls stay open, although the kernel closed their connections.
+fn reopen(observed: &[Span], carried: &mut [Span], losses: &mut Losses) {
+    let open: FxHashSet<SpanId> = observed.iter().filter(|span| span.is_open()).map(|span| span.id).collect();
+    let of_open = carried.iter_mut().filter(|span| !span.is_open() && span.parent.is_some_and(|outer| open.contains(&outer)));
+    for span in of_open {
+        let Some(call) = span.call.as_deref_mut().filter(|call| call.failed_by == Some(FailedBy::Caller)) else { continue };
+        span.end = None;
+        (call.outcome, call.failed_by, call.gave_up_after) = (None, None, None);
+        if let Some(last) = call.attempts.last_mut() {
+            (last.outcome, last.failed_by) = (None, None);
+        }
+        losses.recorded -= 1;
+        losses.open += 1;
     }
 }
 
@@ -70,22 +148,20 @@ fn is_to(gateway: &[SocketAddr], call: &Call) -> bool {
 
 /// Tells what was only seen inside of TLS of a call that the gateway led through. Its times stay those of the gateway.
 fn see_inside(outer: &Span, inner: &mut Span) {
+    let tried = seen_inside(outer, inner);
     let (Some(seen), Some(call)) = (outer.call.as_deref(), inner.call.as_deref_mut()) else { return };
-    if !call.opaque || seen.opaque {
-        return;
-    }
     // Each try that is joined in the one is a call of its own in the other.
-    let shared = |attempt: &&Attempt| {
-        let (from, to) = (call.timeline.start(), call.timeline.end());
-        attempt.timeline.end().min(to).saturating_sub(attempt.timeline.start().max(from))
-    };
-    let Some(attempt) = seen.attempts.iter().max_by_key(shared) else { return };
+    let Some(attempt) = tried.and_then(|tried| seen.attempts.get(tried)) else { return };
     let is_last = seen.attempts.last().is_some_and(|last| last.number == attempt.number);
     for first_token in attempt.timeline.stretches().filter(|part| part.phase == Phase::FirstToken) {
         call.timeline = call.timeline.with(Phase::FirstToken, first_token.start, first_token.end);
     }
-    if call.outcome == Some(Outcome::Ok) && attempt.failed_by.is_some() {
+    let has_failed = call.outcome == Some(Outcome::Ok) && attempt.failed_by.is_some();
+    // Its client left when it had all of it, or what it wanted of it.
+    let was_whole = call.failed_by == Some(FailedBy::Caller) && attempt.outcome == Some(Outcome::Ok);
+    if has_failed || was_whole {
         (call.outcome, call.failed_by) = (attempt.outcome, attempt.failed_by);
+        call.gave_up_after = seen.gave_up_after;
     }
     call.status = attempt.status;
     if is_last {
@@ -98,9 +174,16 @@ fn see_inside(outer: &Span, inner: &mut Span) {
         (own.outcome, own.failed_by, own.status) = (call.outcome, call.failed_by, call.status);
         own.retry_after = attempt.retry_after;
     }
+    if seen.attempts.len() == 1 {
+        call.bytes = seen.bytes;
+    }
     (call.client.read_timeout, call.client.retry) = (seen.client.read_timeout, seen.client.retry);
     call.opaque = false;
-    (inner.kind, inner.dependency, inner.operation) = (outer.kind, outer.dependency.clone(), outer.operation.clone());
+    inner.operation.clone_from(&outer.operation);
+    // One that was called by the gateway's own address, as by a TCP route, is known by where that leads alone.
+    if outer.dependency.as_deref() != seen.address.as_deref() {
+        (inner.kind, inner.dependency) = (outer.kind, outer.dependency.clone());
+    }
 }
 
 fn overlap(outer: &Span, inner: &Span) -> u64 {
@@ -116,7 +199,31 @@ fn relay(outer: &mut Span, inner: &mut Span) {
     outer.operation.clone_from(&inner.operation);
     if let Some(call) = outer.call.as_deref_mut() {
         mark(call);
+        if let Some(carried) = inner.call.as_deref_mut() {
+            // It may have been gone before the gateway had looked.
+            carried.client.pid = carried.client.pid.or(call.client.pid);
+            learn(call, carried);
+        }
     }
+}
+
+/// Tells what became of a call that the gateway could not carry: all that its client saw of that is how it was told.
+fn learn(outer: &mut Call, inner: &Call) {
+    for attempt in outer.attempts.iter_mut().filter(|attempt| attempt.failed_by == Some(FailedBy::Peer)) {
+        let same = inner.attempts.iter().max_by_key(|same| shared(&attempt.timeline, &same.timeline));
+        if let Some(same) = same.filter(|same| same.failed_by == Some(FailedBy::Peer)) {
+            (attempt.outcome, attempt.status) = (same.outcome, same.status);
+        }
+    }
+    if (outer.failed_by, inner.failed_by) == (Some(FailedBy::Peer), Some(FailedBy::Peer)) {
+        (outer.outcome, outer.errno, outer.status) = (inner.outcome, inner.errno, inner.status);
+        outer.error_type.clone_from(&inner.error_type);
+    }
+}
+
+/// How long two timelines lie over each other.
+fn shared(one: &Timeline, other: &Timeline) -> u64 {
+    one.end().min(other.end()).saturating_sub(one.start().max(other.start()))
 }
 
 fn mark(call: &mut Call) {

@@ -29,8 +29,8 @@ pub use intercept::{AuthorityError, Intercept, LeftAlone, Why};
 pub use options::{Connecting, Keep, Limits, Options, Settings, UpstreamFailure};
 pub use route::{Base, Route, Routes, TcpRoute};
 
-use crate::model::clock::nanos;
-use crate::model::{ConnectionFact, Live, Losses, Span, Stall};
+use crate::model::clock::{monotonic, nanos};
+use crate::model::{ConnectionFact, Live, Losses, Nanos, Span, Stall};
 use downstream::{Downstream, Order, Watch, Watched};
 use listen::Entrance;
 use options::InForce;
@@ -42,7 +42,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use through::Backends;
@@ -52,6 +52,8 @@ use upstream::Pool;
 
 /// How often idle connections are looked through.
 const SWEEP: Duration = Duration::from_millis(500);
+/// How often those that are gone are looked for.
+const NOTICE: Duration = Duration::from_millis(2);
 /// How long tasks may take to end when their limit is over.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -149,6 +151,10 @@ impl Shared {
 }
 
 impl Watched for Shared {
+    fn now(&self) -> Nanos {
+        self.recorder.anchor().now()
+    }
+
     fn clients(&self) -> Vec<Arc<Downstream>> {
         self.clients().values().cloned().collect()
     }
@@ -186,12 +192,15 @@ impl Gateway {
         let clients = Watch::start(Arc::clone(&shared))?;
         let (stop, mut stopped) = oneshot::channel();
         let inside = Arc::clone(&shared);
+        let (prepared, is_prepared) = mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("hopwatch-gateway".into()).spawn(move || {
             runtime.block_on(async {
-                if inside.settings().intercept.is_some() {
-                    let early = Arc::clone(&inside);
-                    tokio::spawn(async move { early.settings().connector.prepare().await });
+                let settings = inside.settings();
+                if settings.intercept.is_some() {
+                    // Each call needs it there, and is not to wait for it.
+                    settings.connector.prepare().await;
                 }
+                drop((settings, prepared));
                 let mut sweep = tokio::time::interval(SWEEP);
                 loop {
                     tokio::select! {
@@ -202,6 +211,8 @@ impl Gateway {
             });
             runtime.shutdown_timeout(STOP_TIMEOUT);
         })?;
+        // Nothing is sent: it ends.
+        let _prepared = is_prepared.recv();
         let (stop, thread, watch) = (Some(stop), Some(thread), Some(clients));
         let mut gateway = Self { shared, runtime: handle, listening: Vec::new(), stop, thread, watch };
         listeners.into_iter().try_for_each(|listener| gateway.listen(listener).map(drop))?;
@@ -304,9 +315,14 @@ impl Gateway {
         self.runtime.metrics().num_alive_tasks()
     }
 
-    /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open.
+    /// Stops, and tells everything that was kept ([`Keep::All`]). What is under way is cut off and told as open. Clients on this machine that
+    /// are gone by then have `grace` to be noticed: what they left behind ended with them.
     #[must_use]
-    pub fn finish(mut self) -> Carried {
+    pub fn finish(mut self, grace: Duration) -> Carried {
+        let begun = monotonic();
+        while begun.elapsed() < grace && Watched::clients(&*self.shared).iter().any(|client| client.is_abandoned()) {
+            std::thread::sleep(NOTICE);
+        }
         self.shared.recorder.stop();
         self.stop();
         self.shared.recorder.finish()

@@ -82,6 +82,11 @@ impl Movement {
         }
     }
 
+    /// Whether an answer that nothing frames was broken off: its peer reset the connection while it was coming.
+    pub(crate) fn breaks_off(&self, how: How, at: Nanos) -> bool {
+        matches!(how, How::PeerClosed(errno) if errno != 0) && self.is_moving(at.saturating_sub(self.last()))
+    }
+
     /// Whether the answer was still coming when nothing had come for `still`.
     fn is_moving(&self, still: Nanos) -> bool {
         let Some((first, last)) = self.answered else { return false };

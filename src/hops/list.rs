@@ -192,6 +192,14 @@ impl Hops {
         self.waiting.get(&(caller, dependency.clone())).is_some_and(|waiting| !waiting.is_empty())
     }
 
+    /// The callers of whom a failed hop of a dependency waits for another try.
+    pub(crate) fn awaited<'a>(&'a self, dependency: &'a Name) -> impl Iterator<Item = CallerId> + 'a {
+        self.waiting
+            .iter()
+            .filter(move |((_, name), waiting)| name == dependency && !waiting.is_empty())
+            .map(|((caller, _), _)| *caller)
+    }
+
     /// Takes up again the hops whose caller waits to try again, as `waits` says of each: they are open.
     pub(crate) fn in_backoff(&mut self, now: Nanos, waits: &dyn Fn(&Hop) -> bool) -> Vec<(Place, Span)> {
         let mut found = Vec::new();

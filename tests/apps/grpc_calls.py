@@ -1,7 +1,7 @@
 """A service of gRPC, and a client that calls each of its methods and prints how that ended.
 
-    grpc_calls.py serve            prints its port and serves
-    grpc_calls.py call TARGET METHOD...
+    grpc_calls.py serve [CERTIFICATE KEY]    prints its port and serves, inside TLS with a certificate
+    grpc_calls.py call TARGET METHOD...      in the clear and past proxies; https://TARGET: inside TLS and by them
 """
 
 import os
@@ -51,7 +51,7 @@ def die(request, context):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def serve():
+def serve(*files):
     unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
     methods = {
         "Echo": unary(echo),
@@ -64,7 +64,11 @@ def serve():
     }
     server = grpc.server(ThreadPoolExecutor(16))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if files:
+        certificate, key = (open(file, "rb").read() for file in files)
+        port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
     # Ends with whoever started it.
@@ -73,7 +77,10 @@ def serve():
 
 
 def call(target, what):
-    channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
+    if target.startswith("https://"):
+        channel = grpc.secure_channel(target.removeprefix("https://"), grpc.ssl_channel_credentials())
+    else:
+        channel = grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)])
     method, _, argument = what.partition(":")
     path, argument = f"/{SERVICE}/{method}", argument.encode()
     try:
@@ -100,7 +107,7 @@ def call(target, what):
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve()
+        serve(*sys.argv[2:])
     else:
         for what in sys.argv[3:]:
             print(f"{what} ended {call(sys.argv[2], what)}", flush=True)

@@ -8,6 +8,7 @@ mod bytes;
 mod config;
 mod demo;
 mod harm;
+mod intercept;
 mod observed;
 mod signals;
 mod support;

@@ -20,6 +20,7 @@ fn help_teaches_and_goes_to_standard_output() {
             vec![
                 "--deadline",
                 "--metrics",
+                "keys never leave",
                 "Short runs end between two scrapes",
                 "KIND/NAME=HOST[:PORT]",
                 "Ctrl-C",

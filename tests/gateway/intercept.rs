@@ -11,7 +11,10 @@ use crate::wire::{End, Wire};
 use hopwatch::gateway::{Connecting, Intercept, LeftAlone, Settings, Why};
 use hopwatch::model::clock::Anchor;
 use hopwatch::model::{ConnectionState, FailedBy, Outcome, Phase};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -374,4 +377,34 @@ fn a_handshake_that_the_host_fails_is_failed_before_its_client_too() {
     let told = opening.through.finish();
     told.hop().ended(Outcome::Tls, FailedBy::Peer).error("tls_alert").last(Phase::Tls);
     assert!(matches!(left_alone(&opening.intercept, peer.address())[..], [Why::Host(_)]));
+}
+
+#[test]
+fn a_host_that_wants_certificates_of_its_clients_is_left_to_them() {
+    let authority = Authority::new();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority.file()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let wants = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).allow_unauthenticated().build();
+    let (certificate, key) = authority.server();
+    let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_client_cert_verifier(wants.unwrap());
+    let config = Arc::new(config.with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap());
+    let peer = Peer::new(move |wire, _| {
+        let socket = wire.socket().try_clone().unwrap();
+        let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+        let mut inside = Wire::over(StreamOwned::new(session, socket.try_clone().unwrap()), socket);
+        if inside.try_message(false).is_ok() {
+            inside.say(ANSWER);
+        }
+        leave(&mut inside);
+    });
+    let opening = Opening::trusting(Some(&authority));
+    let mut client = secured(led(&opening.through, &local(peer.address())), Some(&authority), &["http/1.1"]);
+    assert_eq!(client.get("/").text(), "ok");
+    drop(client);
+    let [Why::Host(reason)] = &left_alone(&opening.intercept, peer.address())[..] else { panic!("left alone for what it wants") };
+    assert!(reason.contains("certificates of its clients"), "{reason}");
+    opaque(opening.through.finish().hop(), &peer).ok_unseen();
 }

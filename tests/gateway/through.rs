@@ -171,7 +171,7 @@ impl Through {
         self.over.store(true, Ordering::SeqCst);
         let looks = self.looks.take().map(JoinHandle::join);
         assert!(matches!(looks, Some(Ok(1..))), "somebody looked all the time, and the counts held");
-        Told::of(self.gateway.take().unwrap().finish())
+        Told::of(self.gateway.take().unwrap().finish(Duration::ZERO))
     }
 }
 

@@ -28,6 +28,11 @@ pub(super) fn by_gateway(name: &str, reason: &str) -> String {
 /// Most processes that are named one by one.
 const NAMED_MAX: usize = 5;
 
+/// Said once, when `--intercept` begins to leave a host alone.
+pub(super) fn left_alone(left: &LeftAlone) -> String {
+    format!("hopwatch: {left}; its calls are led through unread from here on\n")
+}
+
 /// What looked at the command's calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lookers<'a> {
@@ -35,11 +40,6 @@ pub(super) struct Lookers<'a> {
     pub(super) gateway: Option<&'a GatewayPlan>,
     /// The hosts that `--intercept` left alone; `None` = it was not on.
     pub(super) left_alone: Option<&'a [LeftAlone]>,
-}
-
-/// Said once, when `--intercept` begins to leave a host alone.
-pub(super) fn left_alone(left: &LeftAlone) -> String {
-    format!("hopwatch: {left}; its calls are led through unread from here on\n")
 }
 
 /// Said at the end about what was not seen, and how what was seen came to be; `None` = nothing looked at the command's calls.

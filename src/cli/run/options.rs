@@ -128,15 +128,16 @@ for the agent of this host, where there is one: at `agent.admin` of the configur
     pub(super) color: Color,
 
     /// With the gateway: look into TLS too, by certificates that the command is told to trust
-    #[arg(long, conflicts_with = "no_proxy_env")]
+    #[arg(long)]
     #[arg(long_help = "\
-With the gateway (which this implies): look into TLS too, so that HTTPS is seen in full: status,
-tokens, first token. For this run alone there is a certificate authority, whose keys never leave
-hopwatch's memory. The command is told to trust it beside the system's and your own by a file that
-is gone when the command ends (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE,
-NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE, GIT_SSL_CAINFO and their like). Hosts are verified as ever. A
-client that pins fails once and is named; from then on calls to its host pass unread, as do those
-to hosts whose certificate is not trusted here, and what is not HTTP")]
+With the gateway (which this implies): look into TLS too, so that HTTPS is seen in full:
+status, tokens, first token. For this run alone there is a certificate authority, whose
+keys never leave hopwatch's memory. The command is told to trust it beside the system's
+and your own by a file that is gone when the command ends (SSL_CERT_FILE,
+REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, NODE_EXTRA_CA_CERTS, AWS_CA_BUNDLE, GIT_SSL_CAINFO
+and their like). Hosts are verified as ever. A client that pins fails once and is named;
+from then on calls to its host pass unread, as do those to hosts whose certificate is
+not trusted here, and what is not HTTP")]
     intercept: bool,
 
     /// With the gateway: leave HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY alone
@@ -241,6 +242,10 @@ impl RunArgs {
             }
             via => via,
         };
+        if self.intercept && self.no_proxy_env {
+            return Err(Failure::usage("`--intercept` sees what comes by the command's proxy variables")
+                .hint("leave `--no-proxy-env` out, or `--intercept`"));
+        }
         let variable = |name: &str| std::env::var_os(name);
         let mut authorities = trust::named_by(variable);
         if self.intercept {

@@ -6,21 +6,17 @@ use super::trusted::{FOLDER_VARIABLE, Trusted};
 use crate::agent::address;
 use crate::cli::{Failure, status, tell};
 use crate::gateway::{Carried, Gateway, GatewayView, Intercept, Keep, LeftAlone, Options, Settings};
-use crate::model::clock::{Anchor, monotonic};
+use crate::model::clock::Anchor;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 /// Variables by which programs find a forward proxy (report reference, section 3).
 const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 /// Emptied, so that dependencies on this very machine are seen too. The gateway itself heeds what the user has in them.
 const EXCEPTION_VARIABLES: [&str; 2] = ["NO_PROXY", "no_proxy"];
-
-/// How often it is looked whether connections have ended.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// The gateway of a run.
 #[derive(Debug)]
@@ -75,9 +71,9 @@ impl Relay {
         self.intercepting.as_ref().map(|_| FOLDER_VARIABLE)
     }
 
-    /// Hosts whose TLS was left alone; `None` = all of it was.
-    pub(super) fn left_alone(&self) -> Option<Vec<LeftAlone>> {
-        self.intercepting.as_ref().map(|(intercept, _)| intercept.left_alone())
+    /// Who ends the command's TLS; `None` = nobody.
+    pub(super) fn intercept(&self) -> Option<Arc<Intercept>> {
+        self.intercepting.as_ref().map(|(intercept, _)| Arc::clone(intercept))
     }
 
     /// Where calls of the command come in, whatever they speak.
@@ -95,14 +91,9 @@ impl Relay {
         self.gateway.view()
     }
 
-    /// All that was carried. Connections that end with the command may take so long to be seen to their end. What the command was told to
-    /// trust is gone.
+    /// All that was carried. What ended with the command has `grace` to be noticed. What the command was told to trust is gone.
     pub(super) fn finish(self, grace: Duration) -> Carried {
-        let (view, began) = (self.view(), monotonic());
-        while view.clients() > 0 && began.elapsed() < grace {
-            thread::sleep(LOOK);
-        }
-        self.gateway.finish()
+        self.gateway.finish(grace)
     }
 }
 

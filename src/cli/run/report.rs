@@ -37,10 +37,10 @@ pub(crate) struct Finished {
 /// Judges a run that is over.
 pub(super) fn finish(source: Source, onlookers: Onlookers, facts: Facts<'_>, code: u8) -> Finished {
     let Facts { plan, start, end, exit } = facts;
-    let left_alone = source.left_alone();
-    let lookers = Lookers { left_alone: left_alone.as_deref(), ..source.lookers(plan) };
+    let (lookers, intercept) = (source.lookers(plan), source.intercept());
     let observed = source.finish(end);
-    let notes = message::notes(observed.as_ref(), lookers);
+    let left_alone = intercept.map(|intercept| intercept.left_alone());
+    let notes = message::notes(observed.as_ref(), Lookers { left_alone: left_alone.as_deref(), ..lookers });
     let looked = observed.is_some();
     let observed = observed.unwrap_or_default();
     let losses = observed.losses.clone();

@@ -5,18 +5,19 @@ use super::options::{Plan, Via};
 use super::relay::Relay;
 use crate::agent::stitch::{mark_relayed, stitch, stitched};
 use crate::cli::{Failure, status, tell};
-use crate::gateway::{GatewayView, LeftAlone};
+use crate::gateway::{GatewayView, Intercept};
 use crate::model::clock::Anchor;
 use crate::model::{Live, Nanos, Span};
 use crate::observe::{self, Glimpse, Observed, Observer, Place, Sight};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Tells code in the command which run it belongs to.
 const ENV_RUN_ID: &str = "HOPWATCH_RUN_ID";
-/// How long descendants and connections that end with the command may take to be followed to their end.
+/// How long descendants that end with the command may take to be followed to their end, and what it left behind to be noticed.
 const GRACE: Duration = Duration::from_millis(250);
 
 /// What sees the command's calls, if anything does.
@@ -93,9 +94,9 @@ impl Source {
         self.relay.as_ref().and_then(Relay::removed)
     }
 
-    /// Hosts whose TLS was left alone by `--intercept`; `None` = it is not on.
-    pub(super) fn left_alone(&self) -> Option<Vec<LeftAlone>> {
-        self.relay.as_ref().and_then(Relay::left_alone)
+    /// Who ends the command's TLS; `None` = nobody.
+    pub(super) fn intercept(&self) -> Option<Arc<Intercept>> {
+        self.relay.as_ref().and_then(Relay::intercept)
     }
 
     /// The hops that are open now.
@@ -116,8 +117,11 @@ impl Source {
 
     /// What looks at the command's calls.
     pub(super) fn lookers<'a>(&self, plan: &'a Plan) -> Lookers<'a> {
-        let gateway = plan.gateway.as_ref().filter(|_| self.relay.is_some());
-        Lookers { observer: self.observing.is_some(), gateway, left_alone: None }
+        Lookers {
+            observer: self.observing.is_some(),
+            left_alone: None,
+            gateway: plan.gateway.as_ref().filter(|_| self.relay.is_some()),
+        }
     }
 
     /// Where the gateway listens.

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// A certificate that is not valid yet.
 const CERTIFICATE_NOT_YET_VALID: &str = "certificate_not_yet_valid";
+/// A peer that asks for a certificate of its client.
+const CERTIFICATE_WANTED: &str = "certificate_wanted";
 /// An address in a network that is never connected to.
 const BLOCKED_ADDRESS: &str = "blocked_address";
 /// A host that cannot be asked for.
@@ -199,6 +201,11 @@ impl ConnectError {
         error
     }
 
+    /// The peer asks for a certificate of its client, which is not here.
+    pub(super) fn certificate_wanted(target: Target<'_>) -> Box<Self> {
+        Self::new(target, Phase::Tls, Outcome::Tls, CERTIFICATE_WANTED, "it asks for certificates of its clients")
+    }
+
     /// HTTP cannot be begun on a connection that has just been opened.
     pub(crate) fn http(origin: &Origin, reason: &dyn Error) -> Box<Self> {
         let target = Target { origin, proxy: None };
@@ -213,7 +220,7 @@ impl ConnectError {
     /// Whether the peer's TLS is such that another try would fail too.
     pub(crate) fn is_lasting(&self) -> bool {
         let inner = self.source.as_ref().and_then(|error| error.get_ref());
-        inner.is_some_and(|inner| inner.is::<rustls::Error>())
+        *self.error_type == *CERTIFICATE_WANTED || inner.is_some_and(|inner| inner.is::<rustls::Error>())
     }
 
     /// With the system's error behind it.

@@ -38,6 +38,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 use proxies::Proxy;
 use race::Dialed;
+use rustls::ClientConfig;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -253,7 +254,7 @@ impl Connector {
         let target = Target { origin, proxy };
         if origin.scheme == Scheme::Https || proxy.is_some_and(|proxy| proxy.tls) {
             // Before the first step: that authorities are read is no part of anybody's handshake.
-            options.tls.config().await.map_err(|reason| ConnectError::no_tls(target, reason))?;
+            self.tls(target).await?;
         }
         let addresses = self.addresses(target, steps).await?;
         let Dialed { stream, local, remote, tried } = {
@@ -268,7 +269,7 @@ impl Connector {
             let is_led_through = origin.scheme != Scheme::Http || protocols == Protocols::H2;
             let _step = steps.proxy();
             if proxy.tls {
-                io = self.handshake(target, Phase::Proxy, &proxy.host, Protocols::H1, io, remote).await?.0;
+                io = self.handshake(target, Phase::Proxy, self.tls(target).await?, Protocols::H1, io, remote).await?.0;
             }
             let form = if is_led_through {
                 self.lead_through(target, proxy, &mut io)
@@ -285,13 +286,14 @@ impl Connector {
             return Ok(connected);
         }
         let _step = steps.tls();
-        self.secured(target, protocols, connected).await
+        self.secured(target, self.tls(target).await?, protocols, connected).await
     }
 
-    /// Speaks TLS with an origin that a connection leads to already. Its step is its caller's to note.
+    /// Speaks TLS with an origin that a connection leads to already, for a client that may have a certificate of its own, which stays with
+    /// it. Its step is its caller's to note.
     ///
     /// # Errors
-    /// The handshake fails or takes too long.
+    /// The handshake fails or takes too long, or the origin asks for that certificate.
     ///
     /// # Cancel safety
     /// Dropped midway, the connection is closed.
@@ -301,7 +303,11 @@ impl Connector {
         protocols: Protocols,
         connected: Connected,
     ) -> Result<Connected, Box<ConnectError>> {
-        self.secured(Target { origin, proxy: None }, protocols, connected).await
+        let target = Target { origin, proxy: None };
+        let asked = Arc::new(tls::Asked::default());
+        let config = asked.during(self.tls(target).await?);
+        let connected = self.secured(target, &config, protocols, connected).await?;
+        if asked.is_so() { Err(ConnectError::certificate_wanted(target)) } else { Ok(connected) }
     }
 
     /// Sets up what TLS needs, which takes tens of milliseconds once. What is wrong with it, whoever needs it is told.
@@ -312,13 +318,19 @@ impl Connector {
     async fn secured(
         &self,
         target: Target<'_>,
+        config: &Arc<ClientConfig>,
         protocols: Protocols,
         connected: Connected,
     ) -> Result<Connected, Box<ConnectError>> {
         let Connected { io, remote, .. } = connected;
-        let (io, tls) = self.handshake(target, Phase::Tls, &target.origin.host, protocols, io, remote).await?;
+        let (io, tls) = self.handshake(target, Phase::Tls, config, protocols, io, remote).await?;
         let protocol = protocols.chosen(tls.alpn.as_deref());
         Ok(Connected { io, protocol, tls: Some(tls), ..connected })
+    }
+
+    /// What TLS is set up with.
+    async fn tls(&self, target: Target<'_>) -> Result<&Arc<ClientConfig>, Box<ConnectError>> {
+        self.options.tls.config().await.map_err(|reason| ConnectError::no_tls(target, reason))
     }
 
     /// Where to connect to, in order; at least one.
@@ -380,14 +392,13 @@ impl Connector {
         &self,
         target: Target<'_>,
         phase: Phase,
-        host: &str,
+        config: &Arc<ClientConfig>,
         protocols: Protocols,
         io: Stream,
         remote: SocketAddr,
     ) -> Result<(Stream, TlsFacts), Box<ConnectError>> {
-        let ConnectorOptions { tls, handshake_timeout, .. } = &*self.options;
-        let tls = tls.config().await.map_err(|reason| ConnectError::no_tls(target, reason))?;
-        let shaken = tls::handshake(tls, host, protocols, io, *handshake_timeout).await;
+        let host = target.proxy.filter(|_| phase == Phase::Proxy).map_or(&target.origin.host, |proxy| &proxy.host);
+        let shaken = tls::handshake(config, host, protocols, io, self.options.handshake_timeout).await;
         shaken.map_err(|broken| ConnectError::handshake(target, phase, broken, remote))
     }
 }

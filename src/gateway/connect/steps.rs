@@ -20,6 +20,9 @@ pub(crate) struct Steps {
     address: Mutex<Option<SocketAddr>>,
 }
 
+/// A gap that is none.
+const SMALL: Nanos = 1_000_000;
+
 /// Both ends of a step; 0 = not reached.
 #[derive(Debug, Default)]
 struct Mark {
@@ -68,9 +71,13 @@ impl Steps {
     }
 
     /// Adds the steps so far to a timeline. A step that goes on reaches to `until`; while none has begun, it is a wait for a connection.
-    /// The small gaps before and between steps belong to the later one.
+    /// The small gaps before and between steps belong to the later one; where TLS waits for the client that it is set up for, that is the
+    /// client's own time.
     pub(crate) fn write(&self, timeline: &mut Timeline, until: Nanos) {
-        for (phase, _, end) in self.begun() {
+        for (phase, start, end) in self.begun() {
+            if phase == Phase::Tls && start >= timeline.end().saturating_add(SMALL) {
+                timeline.push(Phase::Own, start.min(until));
+            }
             timeline.push(phase, end.unwrap_or(until).min(until));
         }
         if self.start().is_none() {

@@ -2,11 +2,13 @@
 
 use super::{Protocols, Stream};
 use crate::model::{Name, Nanos};
-use rustls::ProtocolVersion;
-use rustls::client::ClientConnection;
+use rustls::client::{ClientConnection, ResolvesClientCert};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, ProtocolVersion, SignatureScheme};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_rustls::TlsConnector;
 
@@ -34,12 +36,41 @@ pub(super) enum Broken {
     Silent(Duration),
 }
 
+/// Notes that a peer asks for a certificate of its client, of which there is none here.
+#[derive(Debug, Default)]
+pub(super) struct Asked(AtomicBool);
+
+impl Asked {
+    /// As this configuration, for one handshake.
+    pub(super) fn during(self: &Arc<Self>, config: &ClientConfig) -> Arc<ClientConfig> {
+        let mut config = config.clone();
+        config.client_auth_cert_resolver = Arc::clone(self) as _;
+        Arc::new(config)
+    }
+
+    /// Whether it did.
+    pub(super) fn is_so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _root_hint_subjects: &[&[u8]], _sigschemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
 /// Speaks TLS on a connection.
 ///
 /// # Cancel safety
 /// Dropped, the connection is closed.
 pub(super) async fn handshake(
-    config: &Arc<rustls::ClientConfig>,
+    config: &Arc<ClientConfig>,
     host: &str,
     protocols: Protocols,
     stream: Stream,

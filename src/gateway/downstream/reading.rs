@@ -26,14 +26,15 @@ pub(super) struct Readers {
 }
 
 /// A client with something to read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Behind {
+    client: Arc<Downstream>,
     /// What it had read.
     read: u64,
     /// Since when that has not changed.
     since: Nanos,
-    /// It was seen twice at the same place.
-    stuck: bool,
+    /// It was seen twice at the same place: whether its process has an event loop.
+    stuck: Option<bool>,
 }
 
 impl Readers {
@@ -60,28 +61,41 @@ impl Readers {
             match before {
                 Some(behind) if behind.read == read && queue.bytes > 0 => {
                     client.is_behind(behind.since, || client.pid().map_or(StallCause::Unknown, kept_by));
-                    seen.insert(client.number, Behind { stuck: true, ..behind });
+                    let has_loop = || client.pid().is_some_and(owner::has_event_loop);
+                    seen.insert(client.number, Behind { stuck: behind.stuck.or_else(|| Some(has_loop())), ..behind });
                 }
                 before => {
-                    if let Some(behind) = before.filter(|behind| behind.stuck) {
-                        tell_stall(client, behind.since, now, tell);
+                    if let Some(behind) = before {
+                        behind.ends(now, tell);
                     }
                     if queue.bytes > 0 {
-                        seen.insert(client.number, Behind { read, since: last.min(now), stuck: false });
+                        let client = Arc::clone(client);
+                        seen.insert(client.number, Behind { client, read, since: last.min(now), stuck: None });
                     }
                 }
             }
         }
         // Those that are left have gone, or have asked for something else, so that they had read.
+        self.end(now, tell);
         self.behind = seen;
         !self.behind.is_empty()
     }
+
+    /// Nobody is looked at any more.
+    pub(super) fn end(&mut self, now: Nanos, tell: &mut dyn FnMut(Stall)) {
+        self.behind.drain().for_each(|(_, behind)| behind.ends(now, tell));
+    }
 }
 
-fn tell_stall(client: &Downstream, from: Nanos, to: Nanos, tell: &mut dyn FnMut(Stall)) {
-    let cause = client.caught_up(from, to);
-    if let Some(pid) = client.pid() {
-        tell(Stall { pid, start: from, end: to, cause, dependency: None, event_loop: owner::has_event_loop(pid) });
+impl Behind {
+    /// It reads again by `now`, or is gone.
+    fn ends(self, now: Nanos, tell: &mut dyn FnMut(Stall)) {
+        let Some(event_loop) = self.stuck else { return };
+        let end = self.client.has_left().map_or(now, |(at, _)| at.min(now));
+        let cause = self.client.caught_up(self.since, end);
+        if let Some(pid) = self.client.pid() {
+            tell(Stall { pid, start: self.since, end, cause, dependency: None, event_loop });
+        }
     }
 }
 
@@ -126,7 +140,7 @@ impl Downstream {
     fn is_to_be_looked_at(&self, now: Nanos) -> bool {
         let (stage, since) = self.stage();
         let since = match stage {
-            Stage::Led if self.is_behind_now() => now,
+            _ if self.is_behind_now() => now,
             Stage::Led => self.written().1,
             Stage::Idle | Stage::Head | Stage::Busy => since,
         };

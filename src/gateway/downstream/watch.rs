@@ -5,7 +5,7 @@ use super::leaving::Leavers;
 use super::owner::{self, Owners};
 use super::reading::Readers;
 use crate::model::clock::monotonic;
-use crate::model::{Stall, redact};
+use crate::model::{Nanos, Stall, redact};
 use crate::sock_diag::Queues;
 use std::io;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ const SEARCH_SHARE: u32 = 5;
 
 /// What the watch looks after.
 pub(crate) trait Watched: Send + Sync + 'static {
+    /// The present moment.
+    fn now(&self) -> Nanos;
     /// Those that are connected.
     fn clients(&self) -> Vec<Arc<Downstream>>;
     /// A client did not read what was there for it.
@@ -72,6 +74,7 @@ fn watch(watched: &impl Watched, come: &Receiver<Arc<Downstream>>) {
     let (mut owners, mut readers, mut leavers) = (Owners::default(), Readers::default(), Leavers::default());
     let mut search = Search::default();
     let (mut last, mut behind) = (monotonic(), false);
+    let tell = &mut |stall| watched.stalled(stall);
     loop {
         let round = if behind { ROUND_BEHIND } else { ROUND };
         match come.recv_timeout(round.saturating_sub(last.elapsed())) {
@@ -84,15 +87,13 @@ fn watch(watched: &impl Watched, come: &Receiver<Arc<Downstream>>) {
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return readers.end(watched.now(), tell),
         }
         last = monotonic();
         if let Some(queues) = &queues {
             let clients = watched.clients();
             leavers.look(&clients, queues);
-            if let Some(now) = clients.first().map(|client| client.anchor.now()) {
-                behind = readers.look(&clients, queues, now, &mut |stall| watched.stalled(stall));
-            }
+            behind = readers.look(&clients, queues, watched.now(), tell);
         }
         watched.round();
     }

@@ -39,7 +39,7 @@ impl fmt::Display for LeftAlone {
                 "a client does not accept the certificate that `--intercept` shows for {place}: it pins, or trusts authorities of its own choice"
             ),
             Why::Client => write!(f, "a client and `--intercept` agree on no TLS for {place}"),
-            Why::Host(reason) => write!(f, "`--intercept` has no TLS of its own with {place}: {reason}"),
+            Why::Host(reason) => write!(f, "`--intercept` has no TLS of its own with {place}: {}", redact::text(reason)),
         }
     }
 }

@@ -71,8 +71,6 @@ pub(crate) async fn open(
     if intercept.alone.has(origin) {
         return Led::Through(tunnel, client, [early, Bytes::new()]);
     }
-    // Before the first step: that authorities are read is no part of anybody's handshake.
-    settings.connector.prepare().await;
     let Said { bytes: said, hello } = hello::wait(&mut client, early, tunnel.upstream(), line.downstream.anchor).await;
     let leaf = intercept.authority.leaf(&origin.host).ok();
     let (Some(hello), Some(leaf)) = (hello.filter(|hello| hello.is_for(origin)), leaf) else {
@@ -102,7 +100,10 @@ impl Greeted<'_> {
         };
         // The client gets what the host has chosen.
         let protocol = connected.tls.as_ref().and_then(|tls| tls.alpn.as_deref()).map(str::as_bytes);
-        let Ok(config) = authority::server(leaf, protocol) else { return Led::Over };
+        let Ok(config) = authority::server(leaf, protocol) else {
+            reader.release();
+            return Led::Over;
+        };
         let (shared, hello) = (self.shared, self.hello);
         let stream = match accept(config, self.said, self.client, self.settings.limits.header_timeout).await {
             Ok(stream) => stream,

@@ -5,12 +5,13 @@ use super::entry::Entry;
 use super::exchange::Exchange;
 use crate::gateway::downstream::Downstream;
 use crate::gateway::{Carried, Keep};
-use crate::hops::{Candidate, Hop, Hops, Try};
+use crate::hops::{CallerId, Candidate, Hop, Hops, Try};
 use crate::model::clock::Anchor;
 use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos, Outcome, Span, Stall};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::iter;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -295,23 +296,31 @@ impl Assembly {
         }
     }
 
-    /// The hop that a try is another attempt of.
+    /// The hop that a try is another attempt of: of its own caller's, else where one of both was gone too soon to be known.
     fn joined(&mut self, attempt: &Try, entry: &Entry, flow: &Mutex<Flow>) -> Option<usize> {
-        if !self.hops.is_awaited(attempt.caller, &attempt.named.name) {
-            return None;
+        let (own, dependency) = (attempt.caller, &attempt.named.name);
+        let downstream = entry.downstream();
+        let is_awaited = |caller: &CallerId| self.hops.is_awaited(*caller, dependency);
+        let unknown = attempt.pid.map(|_| address_id(downstream));
+        let mut callers: Vec<CallerId> = iter::once(own).chain(unknown).filter(is_awaited).collect();
+        if attempt.pid.is_none() && downstream.is_local() {
+            callers.extend(self.hops.awaited(dependency).filter(|&caller| caller < ADDRESS));
         }
-        let candidate = Candidate {
-            caller: attempt.caller,
-            dependency: &attempt.named.name,
-            key: &attempt.key,
-            retry: attempt.retry,
-            tid: 0,
-            is_loop: true,
-            start: attempt.timeline.start(),
-            is_new: attempt.connection == Some(ConnectionState::New),
-            is_ambiguous: matches!(entry, Entry::Exchange(exchange) if is_twice(exchange, flow)),
-        };
-        self.hops.claim(candidate, &|_, _| true)
+        let is_ambiguous = !callers.is_empty() && matches!(entry, Entry::Exchange(exchange) if is_twice(exchange, flow));
+        callers.into_iter().find_map(|caller| {
+            let candidate = Candidate {
+                caller,
+                dependency,
+                key: &attempt.key,
+                retry: attempt.retry,
+                tid: 0,
+                is_loop: true,
+                start: attempt.timeline.start(),
+                is_new: attempt.connection == Some(ConnectionState::New),
+                is_ambiguous,
+            };
+            self.hops.claim(candidate, &|_, _| true)
+        })
     }
 
     /// Keeps what is known of a client's connection that is over.
@@ -355,14 +364,16 @@ fn is_twice(exchange: &Exchange, flow: &Mutex<Flow>) -> bool {
 /// Whose calls come over a connection.
 fn caller(downstream: &Downstream) -> Caller {
     let pid = downstream.pid();
-    let id = pid.map_or_else(
-        || {
-            let mut hasher = rustc_hash::FxHasher::default();
-            downstream.peer.ip().hash(&mut hasher);
-            // Beyond what a process id can be.
-            (hasher.finish() | 1 << 63) as usize
-        },
-        |pid| pid as usize,
-    );
+    let id = pid.map_or_else(|| address_id(downstream), |pid| pid as usize);
     Caller { id, pid, service: downstream.service() }
+}
+
+/// Ids of callers from here on are of addresses, those before of processes.
+const ADDRESS: CallerId = 1 << 63;
+
+/// Who calls, as far as its address tells.
+fn address_id(downstream: &Downstream) -> CallerId {
+    let mut hasher = rustc_hash::FxHasher::default();
+    downstream.peer.ip().hash(&mut hasher);
+    hasher.finish() as CallerId | ADDRESS
 }

@@ -202,7 +202,8 @@ impl Passed {
         }
     }
 
-    fn movement(&self, at: Nanos) -> Movement {
+    /// What moved, as far as an end at `at` is judged by it.
+    pub(crate) fn movement(&self, at: Nanos) -> Movement {
         let http = self.http();
         Movement {
             sent: self.asked.map_or(0, |(_, last)| last),

@@ -68,7 +68,8 @@ impl Held {
             let is_reused = state.setup.is_none();
             let last = state.answered_at(at).filter(|_| state.is_unframed()).map(|(_, last)| last);
             let soon = state.asked.is_some_and(|(_, sent)| at.saturating_sub(sent) <= GOODBYE);
-            (last, state.is_unframed() && soon && (how == How::CallerLeft || is_reused))
+            let is_goodbye = last.is_none() && state.is_unframed() && soon && (how == How::CallerLeft || is_reused);
+            (last.filter(|_| !state.movement(at).breaks_off(how, at)), is_goodbye)
         };
         match last {
             // Nobody knows better: it was answered, and then the connection ended.

@@ -4,7 +4,7 @@ use super::pump::{Over, Passing};
 use super::turns::Turns;
 use super::{http, postgres, tls, unread};
 use crate::gateway::Shared;
-use crate::gateway::connect::{ConnectError, Connected};
+use crate::gateway::connect::{ConnectError, Connected, Scheme};
 use crate::gateway::record::{Ends, Line};
 use crate::hops::How;
 use crate::model::{Name, Nanos, Outcome};
@@ -13,6 +13,9 @@ use crate::wire::http1;
 use crate::wire::postgres as database;
 use crate::wire::tls::is_client_hello;
 use std::sync::Arc;
+
+/// A client that leaves within this time, before there is an upstream, is no call.
+const WANTED_NOTHING: Nanos = 100_000_000;
 
 /// A connection that is led through, and what is read of it.
 #[derive(Debug)]
@@ -107,8 +110,14 @@ impl Reader {
                     turns.stopped(how, at, Outcome::Reset, None);
                 }
             }
-            // It was cut off while it was connected to.
-            Reading::Nothing if !turns.line.is_connected() => turns.stopped(how, at, Outcome::Connect, None),
+            // It was cut off while it was connected to. A client of a TCP route waits for nothing as yet, and may have wanted nothing.
+            Reading::Nothing if !turns.line.is_connected() => {
+                let is_tcp = turns.line.destination.origin.scheme == Scheme::Tcp;
+                let soon = at.saturating_sub(turns.line.start) <= WANTED_NOTHING;
+                if !(is_tcp && soon && how == How::CallerLeft) {
+                    turns.stopped(how, at, Outcome::Connect, None);
+                }
+            }
             Reading::Nothing | Reading::Other => {}
         }
         turns.over(how, at);
@@ -174,8 +183,9 @@ impl Passing for Reader {
     }
 
     fn ended(&mut self, direction: Direction, at: Nanos) {
-        if direction == Direction::Request {
-            self.turns.left.get_or_insert(at);
+        match direction {
+            Direction::Request => _ = self.turns.left.get_or_insert(at),
+            Direction::Response => self.turns.is_ended = true,
         }
         match &mut self.reading {
             Reading::Http(reader) => http::ended(reader, &mut self.turns, direction, at),

@@ -104,7 +104,9 @@ impl Told {
                 turns.step_ends(at);
                 turns.is_ready(at);
             }
-            Fact::Alert { alert: Some(alert), .. } if alert.is_goodbye() => {}
+            Fact::Alert { direction, alert: Some(alert), .. } if alert.is_goodbye() => {
+                turns.is_ended |= direction == Direction::Response;
+            }
             Fact::Alert { direction, alert, .. } => _ = failed.get_or_insert(tls::failure(direction, alert)),
             Fact::NotTls { .. } => _ = failed.get_or_insert(error_type::NOT_TLS),
             Fact::RequestStarted { exchange, at } => {

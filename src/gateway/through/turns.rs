@@ -30,6 +30,8 @@ pub(super) struct Turns {
     pub(super) left: Option<Nanos>,
     /// More of an answer came after that.
     pub(super) went_on: bool,
+    /// The server said that nothing more comes of it: however the connection ends, that breaks nothing off.
+    pub(super) is_ended: bool,
 }
 
 impl Turns {
@@ -37,7 +39,18 @@ impl Turns {
     pub(super) fn new(recorder: Arc<Recorder>, line: Arc<Line>) -> Self {
         let first = Held::begin(&recorder, Turn::first(recorder.id(), Arc::clone(&line)));
         let open = VecDeque::new();
-        Self { recorder, line, first: Some(first), ready: None, open, last: None, heard: 0, left: None, went_on: false }
+        Self {
+            recorder,
+            line,
+            first: Some(first),
+            ready: None,
+            open,
+            last: None,
+            heard: 0,
+            left: None,
+            went_on: false,
+            is_ended: false,
+        }
     }
 
     /// A step of the set-up begins.
@@ -172,6 +185,7 @@ impl Turns {
     /// The connection ended like this.
     pub(super) fn over(&mut self, how: How, at: Nanos) {
         self.is_none();
+        let how = if self.is_ended && matches!(how, How::PeerClosed(_)) { How::PeerClosed(0) } else { how };
         for (_, held) in self.open.drain(..) {
             // Who closes TLS closes both ways: what came then was for nobody.
             match self.left.filter(|_| self.went_on && self.line.is_opaque()) {

@@ -28,12 +28,14 @@ pub(super) struct Opaque {
     pub(super) start: Nanos,
     /// Why the handshake cannot end well.
     pub(super) failed: Option<&'static str>,
+    /// The server said that nothing more comes of it: however the connection ends, that breaks nothing off.
+    pub(super) is_ended: bool,
 }
 
 impl Opaque {
     /// A ClientHello goes by.
     pub(super) fn new(start: Nanos) -> Self {
-        Self { reader: tls::Connection::new(), start, failed: None }
+        Self { reader: tls::Connection::new(), start, failed: None, is_ended: false }
     }
 
     /// Whether the handshake is under way.
@@ -77,7 +79,11 @@ fn apply(process: &mut Process, shared: &mut Shared, connection: &mut Connection
     match fact {
         Fact::ClientHello { hello, .. } => connection.sni = hello.server_name.or(connection.sni.take()),
         Fact::HandshakeEnded { at, .. } => connection.setup.tls = connection.setup.tls.map(|(start, _)| (start, at)),
-        Fact::Alert { alert: Some(alert), .. } if alert.is_goodbye() => {}
+        Fact::Alert { direction, alert: Some(alert), .. } if alert.is_goodbye() => {
+            if let Some(opaque) = &mut connection.opaque {
+                opaque.is_ended |= direction == Direction::Response;
+            }
+        }
         Fact::Alert { direction, alert, .. } => fails(connection, tls::failure(direction, alert)),
         Fact::NotTls { .. } => fails(connection, error_type::NOT_TLS),
         Fact::RequestStarted { at, .. } => {

@@ -51,7 +51,9 @@ pub(super) fn end(process: &mut Process, shared: &mut Shared, connection: &mut C
         turn.is_unanswered();
         turn.last_read = None;
     }
+    let is_ended = connection.opaque.as_ref().is_some_and(|opaque| opaque.is_ended);
     match turn.last_read {
+        Some(_) if !is_ended && turn.movement().breaks_off(how, at) => facts::finish(process, shared, connection, turn, how, at),
         Some(last) => facts::finish(process, shared, connection, turn, How::Complete, last),
         None if is_goodbye(&turn, how, at) => {
             connection.calls = connection.calls.saturating_sub(1);

@@ -5,6 +5,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Method, Request, StatusCode};
 use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -41,7 +42,12 @@ impl Client {
         let stream = TcpStream::connect(address).await.unwrap();
         // Else a request may wait for the acknowledgement of the one before.
         stream.set_nodelay(true).unwrap();
-        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        Self::over(stream, address).await
+    }
+
+    /// Over bytes that lead to an address.
+    pub(super) async fn over(bytes: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, address: SocketAddr) -> Self {
+        let (send, connection) = h2::client::handshake(bytes).await.unwrap();
         Self { address, send, task: tokio::spawn(connection) }
     }
 

@@ -4,6 +4,7 @@ mod bombs;
 mod client;
 mod downstream;
 mod endings;
+mod intercept;
 mod server;
 mod slots;
 mod smuggling;

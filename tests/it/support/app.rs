@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use super::authority::Authority;
 use super::report::Report;
+use super::turn::{LOOK, Starting, Turn};
+use super::via::Via;
+use hopwatch::model::clock::monotonic;
 
 /// No program here runs longer than this unless something is wrong.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -17,12 +20,15 @@ const LIMIT: Duration = Duration::from_secs(150);
 /// Variables of the surroundings that would change what the programs do.
 const CLEARED: &[&str] = &[
     "ALL_PROXY",
+    "AWS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
     "HOPWATCH_APPS_PYTHON",
     "HOPWATCH_REQUIRE_APPS",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "LD_PRELOAD",
+    "NODE_EXTRA_CA_CERTS",
     "NO_PROXY",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
@@ -60,6 +66,7 @@ pub(crate) struct App {
     python: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
+    via: Option<Via>,
 }
 
 /// How a program ended and what it wrote.
@@ -82,12 +89,12 @@ impl App {
         let python = python()?;
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/apps").join(program);
         assert!(file.exists(), "{} is missing", file.display());
-        Some(Self { python, arguments: vec![file.display().to_string()], environment: Vec::new() })
+        Some(Self { python, arguments: vec![file.display().to_string()], environment: Vec::new(), via: None })
     }
 
     /// Another program.
     pub(crate) fn of(program: PathBuf) -> Self {
-        Self { python: program, arguments: Vec::new(), environment: Vec::new() }
+        Self { python: program, arguments: Vec::new(), environment: Vec::new(), via: None }
     }
 
     pub(crate) fn python(&self) -> &Path {
@@ -108,6 +115,13 @@ impl App {
         self
     }
 
+    /// How its calls are seen. Of a client that heeds proxy variables only when it is told to, its program has a switch.
+    pub(crate) fn via(mut self, via: Via) -> Self {
+        self.via = Some(via);
+        let has_switch = self.arguments.first().is_some_and(|program| program.ends_with("/aiohttp_calls.py"));
+        if has_switch && via.is_between() { self.arg("--trust-env") } else { self }
+    }
+
     /// Makes the program trust this authority, whichever client it uses.
     pub(crate) fn trusting(self, authority: &Authority) -> Self {
         let file = authority.file().display().to_string();
@@ -125,13 +139,14 @@ impl App {
         let folder = tempfile::tempdir().unwrap();
         let json = folder.path().join("report.json");
         let mut command = Command::new(env!("CARGO_BIN_EXE_hopwatch"));
-        command.arg("run").arg("--json").arg(&json).args(options).arg("--").arg(&self.python).args(&self.arguments);
+        command.arg("run").arg("--json").arg(&json).args(self.via.map(Via::option)).args(options);
+        command.arg("--").arg(&self.python).args(&self.arguments);
         self.prepare(&mut command);
         let finished = self.run(command);
         let text = std::fs::read_to_string(&json).unwrap_or_else(|error| {
             panic!("no report ({error}); exit code {}\n{}\n{}", finished.code, finished.stdout, finished.stderr)
         });
-        let report = Report::parse(&text, &finished);
+        let report = Report::parse(&text, &finished).seen(self.via.unwrap_or_default());
         report.check_sums();
         Watched { finished, report }
     }
@@ -154,16 +169,25 @@ impl App {
 
     fn run(&self, mut command: Command) -> Finished {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut starting = Some((Turn::take(), Starting::default()));
         let mut child = command.spawn().unwrap();
-        let group = -libc::pid_t::try_from(child.id()).unwrap();
+        let pid = child.id();
         let (done, over) = mpsc::channel::<()>();
         let watchdog = thread::spawn(move || {
-            let late = over.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
-            if late {
-                // SAFETY: a plain system call; the group is that of our own child, which is not reaped yet.
-                unsafe { libc::kill(group, libc::SIGKILL) };
+            let start = monotonic();
+            loop {
+                let left = LIMIT.saturating_sub(start.elapsed());
+                let patience = if starting.is_some() { left.min(LOOK) } else { left };
+                if over.recv_timeout(patience) != Err(mpsc::RecvTimeoutError::Timeout) {
+                    return false;
+                }
+                if start.elapsed() >= LIMIT {
+                    // SAFETY: a plain system call; the group is that of our own child, which is not reaped yet.
+                    unsafe { libc::kill(-libc::pid_t::try_from(pid).unwrap(), libc::SIGKILL) };
+                    return true;
+                }
+                starting = starting.and_then(|(turn, mut looks)| (!looks.is_over(pid)).then_some((turn, looks)));
             }
-            late
         });
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::turn::Turn;
+
 /// A running server with a store of its own; ended and removed when dropped.
 pub(crate) struct Chroma {
     child: Child,
@@ -25,6 +27,7 @@ impl Chroma {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let output = File::create(&log).unwrap();
+        let _turn = Turn::take();
         let child = Command::new(python.with_file_name("chroma"))
             .args(["run", "--host", "127.0.0.1", "--port", &port.to_string(), "--path"])
             .arg(folder.path().join("store"))

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::authority::Authority;
+use super::turn::Turn;
 
 /// Who runs the server when the tests run as root, which it refuses: nobody.
 const USER: u32 = 65_534;
@@ -60,6 +61,7 @@ impl Postgres {
             }
             None => drop(initdb.args(["-A", "trust"])),
         }
+        let _turn = Turn::take();
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 

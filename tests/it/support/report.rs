@@ -8,14 +8,21 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::app::Finished;
+use super::via::Via;
 
 /// A sum may differ by this much for each of its parts, in milliseconds.
 const EXACT_MS: f64 = 0.01;
+/// Two records of one call agree when they are apart by no more than this, in milliseconds, or this part of it.
+const AGREE_MS: f64 = 2.0;
+const AGREE_PART: f64 = 0.05;
+/// Where many programs run at once, each waits for the others.
+const BUSY_MS: f64 = 400.0;
 
 /// A report of one run, and what the program wrote, for the messages.
 pub(crate) struct Report {
     value: Value,
     context: String,
+    via: Via,
 }
 
 impl Report {
@@ -24,7 +31,7 @@ impl Report {
         let value = serde_json::from_str(text).unwrap_or_else(|error| panic!("the report is not JSON: {error}\n{text}"));
         let mut context = String::new();
         let _ = write!(context, "exit code {}\n{}\n{}", finished.code, finished.stdout, finished.stderr);
-        let report = Self { value, context };
+        let report = Self { value, context, via: Via::default() };
         if let Err(error) = schema().validate(&report.value) {
             panic!("the report does not fit its schema: {error} at {}: {}", error.instance_path(), report.dump());
         }
@@ -32,6 +39,11 @@ impl Report {
         report.is("/source", "run");
         assert_eq!(report.list("/runs").len(), 1, "{}", report.dump());
         report
+    }
+
+    /// How its calls were seen.
+    pub(crate) fn seen(self, via: Via) -> Self {
+        Self { via, ..self }
     }
 
     /// The report and the program's output, for a message.
@@ -66,11 +78,42 @@ impl Report {
         assert!(condition, "not so: {what}: {}", self.dump());
     }
 
-    /// The hops of a dependency in the order of their start.
+    /// The calls of a dependency in the order of their start. Where two records of each were made they must agree, and the gateway's
+    /// stands for it.
     #[track_caller]
     pub(crate) fn hops(&self, kind: &str, dependency: &str) -> Vec<Hop<'_>> {
         let of = |hop: &&Value| hop["kind"] == kind && hop["dependency"] == dependency;
-        self.list("/runs/0/hops").iter().filter(of).map(|value| Hop { value, report: self }).collect()
+        let hops: Vec<Hop<'_>> = self.list("/runs/0/hops").iter().filter(of).map(|value| Hop { value, report: self }).collect();
+        if self.via != Via::Both {
+            return hops;
+        }
+        let pairs = self.pairs(&hops);
+        pairs.iter().for_each(|(carried, observed)| carried.agrees(*observed));
+        pairs.into_iter().map(|(carried, _)| carried).collect()
+    }
+
+    /// The two records of each call: the gateway's, and the observer's around it.
+    #[track_caller]
+    fn pairs<'a>(&self, hops: &[Hop<'a>]) -> Vec<(Hop<'a>, Hop<'a>)> {
+        let (carried, observed): (Vec<Hop<'_>>, Vec<Hop<'_>>) = hops.iter().partition(|hop| hop.at("/origin") == "gateway");
+        assert_eq!(carried.len(), observed.len(), "as many records of both: {}", self.dump());
+        let around = |carried: &Hop<'_>| observed.iter().copied().find(|hop| hop.at("/id") == carried.at("/parent_id"));
+        let pair = |carried| {
+            (carried, around(&carried).unwrap_or_else(|| panic!("no record around {}: {}", carried.value, self.dump())))
+        };
+        carried.into_iter().map(pair).collect()
+    }
+
+    /// For each call of the whole run, in their order, what its two records say where they are further apart than they may be.
+    #[track_caller]
+    pub(crate) fn disagreements(&self) -> Vec<Option<String>> {
+        let hops: Vec<Hop<'_>> = self.list("/runs/0/hops").iter().map(|value| Hop { value, report: self }).collect();
+        let told = |(carried, observed): (Hop<'_>, Hop<'_>)| {
+            let said = |hop: Hop<'_>| format!("{} ms {}", hop.duration(), hop.at("/phases"));
+            let is_apart = carried.apart(observed) > AGREE_MS.max(observed.duration() * AGREE_PART);
+            is_apart.then(|| format!("{}: gateway {}, observer {}", carried.at("/operation"), said(carried), said(observed)))
+        };
+        self.pairs(&hops).into_iter().map(told).collect()
     }
 
     /// The only hop of a dependency.
@@ -210,6 +253,30 @@ impl<'a> Hop<'a> {
     #[track_caller]
     pub(crate) fn phase(self, name: &str) -> f64 {
         self.at("/phases").get(name).and_then(Value::as_f64).unwrap_or(0.0)
+    }
+
+    /// As the observer says of the same call, whose record may be longer by its caller's own time.
+    #[track_caller]
+    fn agrees(self, observed: Self) {
+        for field in ["/operation", "/outcome", "/failed_by", "/open", "/status", "/model", "/tokens", "/stream", "/client"] {
+            self.is(field, observed.at(field).clone());
+        }
+        let apart = self.apart(observed);
+        self.report.holds(
+            apart <= BUSY_MS.max(observed.duration() * AGREE_PART),
+            &format!("{apart} ms apart: {} {}", self.value, observed.value),
+        );
+    }
+
+    /// Milliseconds between the times that this record and the observer's of the same call tell, whose caller's own are left out.
+    fn apart(self, observed: Self) -> f64 {
+        let own = observed.phase("stall") + observed.phase("self");
+        let longer = observed.duration() - self.duration();
+        if longer < 0.0 { -longer } else { (longer - own).max(0.0) }
+    }
+
+    pub(crate) fn duration(self) -> f64 {
+        self.at("/duration_ms").as_f64().unwrap()
     }
 
     /// A phase took about as long as the server made it take: not less, and not much more.
