@@ -14,7 +14,7 @@ use crate::support::server::{Router, Server};
 const IDLE: usize = 10_000;
 /// How many are slow.
 const SLOW: usize = 1_000;
-/// The most memory that one which is idle may take: 9 KB are measured with optimisation, and no more without.
+/// The most memory that one which is idle may take: 16 KB are measured without optimisation.
 const EACH: u64 = 24 << 10;
 
 fn docs() -> Server {

@@ -2,7 +2,7 @@
 
 use crate::hop::Hop;
 use crate::peer::Peer;
-use crate::through::{Through, leading_to};
+use crate::through::{Through, leading_to, wait_until};
 use crate::wire::{End, PATIENCE};
 use hopwatch::gateway::{Settings, UpstreamFailure};
 use hopwatch::model::{FailedBy, Outcome, Phase};
@@ -146,20 +146,34 @@ fn what_came_together_with_the_end_is_not_lost() {
 #[test]
 fn a_long_body_that_is_cut_arrives_up_to_the_cut_at_a_client_that_reads_slowly() {
     const SENT: usize = 12 << 20;
-    let peer = Peer::new(|wire, _| {
-        wire.message();
-        wire.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", SENT + 1));
-        wire.say(vec![b'x'; SENT]);
-    });
-    let through = Through::to(peer.address());
-    let mut client = through.client();
-    client.say("GET / HTTP/1.1\r\nhost: gateway\r\n\r\n");
-    client.until("\r\n\r\n");
-    crate::through::pause(500);
-    let End::Closed(rest) = client.rest() else { panic!("a reset") };
-    assert_eq!(rest.len(), SENT);
-    drop(client);
-    through.finish().hop().ended(Outcome::Body, FailedBy::Peer).status(Some(200));
+    for resets in [false, true] {
+        let peer = Peer::new(move |wire, _| {
+            wire.message();
+            wire.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", SENT + 1));
+            wire.say(vec![b'x'; SENT]);
+            if resets {
+                // What is still on its way would be lost with it.
+                wait_until("all has arrived", || wire.unsent() == 0);
+                crate::support::server::reset_on_close(wire.socket()).unwrap();
+            }
+        });
+        let through = Through::to(peer.address());
+        let mut client = through.client();
+        // So that most of what is on its way is the gateway's.
+        socket2::SockRef::from(client.socket()).set_recv_buffer_size(32 << 10).unwrap();
+        client.say("GET / HTTP/1.1\r\nhost: gateway\r\n\r\n");
+        client.until("\r\n\r\n");
+        crate::through::pause(500);
+        let rest = match client.rest() {
+            End::Closed(rest) if !resets => rest,
+            End::Reset(rest) if resets => rest,
+            End::Closed(rest) | End::Reset(rest) => panic!("another end after {} bytes; reset: {resets}", rest.len()),
+        };
+        assert_eq!(rest.len(), SENT, "reset: {resets}");
+        drop(client);
+        let outcome = if resets { Outcome::Reset } else { Outcome::Body };
+        through.finish().hop().ended(outcome, FailedBy::Peer).status(Some(200));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::support::server::reset_on_close;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// Far above what anything here takes: nothing waits longer, so that what is wrong fails.
@@ -185,6 +186,14 @@ impl Wire {
     /// Says that nothing more comes.
     pub(crate) fn half_close(&self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Bytes that the other end does not have yet.
+    pub(crate) fn unsent(&self) -> libc::c_int {
+        let mut count = 0;
+        // SAFETY: the system writes one number to where it is pointed to.
+        assert_eq!(unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) }, 0);
+        count
     }
 
     /// RST.
