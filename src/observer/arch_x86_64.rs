@@ -158,47 +158,6 @@ macro_rules! with_caller {
 }
 pub(crate) use with_caller;
 
-/// Defines the function `syscall` of libc. What is asked for by `$number` goes to its hook `$close`, a failure to `$failed`; anything
-/// else is done here as libc does it, in no frame of our own: a new thread may return from it on a stack of its own.
-macro_rules! by_number {
-    ($number:path => $close:path, else $failed:path) => {
-        /// Hook of system calls by their numbers.
-        #[unsafe(naked)]
-        #[cfg_attr(hopwatch_observer, unsafe(export_name = "syscall"))]
-        pub(crate) unsafe extern "C" fn by_number() {
-            core::arch::naked_asm!(
-                "cmp rdi, {number}",
-                "jne 2f",
-                "sub rsp, 8",
-                "mov edi, esi",
-                "call {close}",
-                "cdqe",
-                "add rsp, 8",
-                "ret",
-                "2:",
-                "mov rax, rdi",
-                "mov rdi, rsi",
-                "mov rsi, rdx",
-                "mov rdx, rcx",
-                "mov r10, r8",
-                "mov r8, r9",
-                "mov r9, [rsp + 8]",
-                "syscall",
-                "cmp rax, -4095",
-                "jae 3f",
-                "ret",
-                "3:",
-                "mov rdi, rax",
-                "jmp {failed}",
-                number = const $number,
-                close = sym $close,
-                failed = sym $failed,
-            )
-        }
-    };
-}
-pub(crate) use by_number;
-
 /// System call numbers.
 pub(crate) mod number {
     pub(crate) const READ: usize = 0;

@@ -102,12 +102,6 @@ pub(crate) fn set_errno(value: i32) {
     }
 }
 
-/// What libc makes of a system call's failure.
-pub(crate) unsafe extern "C" fn failed(result: isize) -> isize {
-    set_errno(-(result as i32));
-    -1
-}
-
 /// A system call in libc's manner: -1 and `errno` on failure.
 pub(crate) unsafe extern "C" fn libc_call<const NUMBER: usize>(
     a: usize,
@@ -120,8 +114,8 @@ pub(crate) unsafe extern "C" fn libc_call<const NUMBER: usize>(
     // SAFETY: as safe as the caller's call of the libc function.
     let result = unsafe { arch::syscall(NUMBER, [a, b, c, d, e, f]) };
     if (-4095..0).contains(&result) {
-        // SAFETY: touches `errno` alone.
-        return unsafe { failed(result) };
+        set_errno(-(result as i32));
+        return -1;
     }
     result
 }

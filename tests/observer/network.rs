@@ -49,40 +49,6 @@ fn a_request_is_recorded_from_name_to_close() {
 }
 
 #[test]
-fn a_close_by_the_number_of_its_system_call_is_seen_and_all_others_do_what_they_did() {
-    let place = Place::new();
-    let port = serve(|mut stream| {
-        read_head(&mut stream);
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-    });
-    // close, getpid, mmap with its six arguments.
-    let script = "import ctypes, errno, os, socket, sys\n\
-        libc = ctypes.CDLL(None, use_errno=True)\n\
-        libc.syscall.restype = ctypes.c_long\n\
-        call = lambda *all: libc.syscall(*map(ctypes.c_long, all))\n\
-        s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n\
-        s.sendall(b'GET / HTTP/1.1\\r\\n\\r\\n')\n\
-        s.recv(100)\n\
-        assert call(3, s.fileno()) == 0\n\
-        assert (call(3, s.detach()), ctypes.get_errno()) == (-1, errno.EBADF)\n\
-        ctypes.set_errno(0)\n\
-        assert (call(39), ctypes.get_errno()) == (os.getpid(), 0)\n\
-        with open('/proc/self/exe', 'rb') as file:\n\
-        \x20   place = call(9, 0, 4096, 1, 2, file.fileno(), 4096)\n\
-        \x20   file.seek(4096)\n\
-        \x20   assert ctypes.string_at(place, 4096) == file.read(4096)\n\
-        assert (call(9, 0, 4096, 1, 2, -1, 0), ctypes.get_errno()) == (-1, errno.EBADF)";
-    let Some(output) = place.python(script, &[&port.to_string()]) else { return };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let ring = place.ring();
-    let conn =
-        ring.of(Event::ConnectStart).into_iter().find(|entry| entry.payload[2..4] == port.to_le_bytes()).unwrap().record.conn;
-    let story = ring.story(conn);
-    assert_eq!(story.iter().filter(|&&event| event == Event::Close).count(), 1, "{story:?}");
-    assert_eq!(story.last(), Some(&Event::Close));
-}
-
-#[test]
 fn long_transfers_keep_their_ends_and_their_offsets() {
     let place = Place::new();
     let port = serve(|mut stream| {

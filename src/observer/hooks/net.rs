@@ -1,6 +1,5 @@
 //! The life of a connection: connect, accept, close, and what copies or configures descriptors.
 
-use super::super::arch::{by_number, number};
 use super::super::fds::{self, Connection, bit};
 use super::super::layout::{Call, Event, SOCKADDR_BYTES, flag};
 use super::super::real::{self, real};
@@ -16,9 +15,6 @@ const F_DUPFD_CLOEXEC: i32 = 1030;
 const FIONBIO: u64 = 0x5421;
 const CLOSE_RANGE_CLOEXEC: i32 = 4;
 const SHORTEST_BLOCK_NS: u64 = 1_000_000;
-
-// libuv closes by it.
-by_number!(number::CLOSE => close, else sys::failed);
 
 /// Notes that a connect ended; told once for each.
 pub(super) fn connect_ended(ring: Ring, thread: &Thread, fd: i32, connection: &Connection, error: i32, now: u64) {
