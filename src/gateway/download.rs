@@ -212,6 +212,25 @@ impl Relay {
     }
 }
 
+impl Drop for Relay {
+    /// Its client left: what the answer said up to there is known all the same, and one that said it is done is whole.
+    fn drop(&mut self) {
+        if self.content.is_none() || self.recorded.ticket.is_none() {
+            return;
+        }
+        let answer = self.finish_content(false);
+        let done = answer.done;
+        let last = {
+            let mut state = self.recorded.exchange.state();
+            state.answer = ResponseBody { complete: done, ..answer };
+            state.current.moved().read.map(|(_, last)| last)
+        };
+        if let Some(at) = last.filter(|_| done && !self.recorded.recorder.is_stopped()) {
+            self.recorded.end(How::Complete, at);
+        }
+    }
+}
+
 /// The fields by which gRPC says that the peer is not there.
 pub(crate) fn unavailable(why: &str) -> HeaderMap {
     let message = format!("hopwatch: {}", utf8_percent_encode(why, GRPC_TEXT));

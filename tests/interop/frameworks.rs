@@ -52,7 +52,7 @@ fn an_autogen_model_that_does_not_answer_is_named() {
         let Some(app) = App::new("autogen_agent.py").map(|app| app.via(via)) else { return };
         let model = Router::new().route(CHAT, |_| Script::new().then(Step::Stall)).start();
 
-        let app = app.arg(model.url("/v1")).arg("http://127.0.0.1:1").option("--model-timeout", 4);
+        let app = app.arg(model.url("/v1")).arg("http://127.0.0.1:1").option("--model-timeout", 8);
         let watched = app.watched(&[&model.dep("llm/openai")]);
 
         let report = &watched.report;
@@ -60,7 +60,7 @@ fn an_autogen_model_that_does_not_answer_is_named() {
         report.is("/runs/0/outcome", "timeout");
         report.culprit("llm", "openai", "wait");
         report.is("/runs/0/verdict/raised_at", Value::Null);
-        report.hop("llm", "openai").ended("timeout", "caller").took("wait", 3_700.0, 8_000.0);
+        report.hop("llm", "openai").ended("timeout", "caller").took("wait", 7_500.0, 16_000.0);
     });
 }
 
@@ -117,7 +117,7 @@ fn a_langchain_model_that_does_not_answer_is_named_and_not_chroma() {
         let chroma = Chroma::start(app.python());
         let model = Router::new().route(CHAT, |_| Script::new().then(Step::Stall)).start();
 
-        let app = app.arg(chroma.port()).arg(model.url("/v1")).option("--model-timeout", 6);
+        let app = app.arg(chroma.port()).arg(model.url("/v1")).option("--model-timeout", 12);
         let dep = format!("--dep=retrieval/chroma=127.0.0.1:{}", chroma.port());
         let watched = app.watched(&[&dep, &model.dep("llm/openai")]);
 

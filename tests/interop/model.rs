@@ -50,7 +50,7 @@ fn a_stream_that_stalls_is_blamed_in_its_stream_phase() {
         let Some(app) = App::new("openai_stream.py").map(|app| app.via(via)) else { return };
         let model = model(|_| streamed(Script::event_stream(), 5, 20).then(Step::Stall));
 
-        let Watched { finished, report } = watched(app.arg(model.url("/v1")).option("--timeout", 3), &model, &[]);
+        let Watched { finished, report } = watched(app.arg(model.url("/v1")).option("--timeout", 6), &model, &[]);
 
         assert_eq!(finished.code, 1, "{}", report.dump());
         report.holds(finished.stdout.starts_with("word0 word1 word2 word3 word4 "), "the words came through");
@@ -63,7 +63,7 @@ fn a_stream_that_stalls_is_blamed_in_its_stream_phase() {
             .ended("timeout", "caller")
             .is("/stream", true)
             .is("/status", 200)
-            .took("stream", 2_500.0, 6_000.0);
+            .took("stream", 5_500.0, 12_000.0);
     });
 }
 
@@ -112,14 +112,14 @@ fn the_clients_own_read_timeout_is_named_as_such() {
         let Some(app) = App::new("openai_async.py").map(|app| app.via(via)) else { return };
         let model = model(|_| Script::new().then(Step::Stall));
 
-        let Watched { finished, report } = watched(app.arg(model.url("/v1")).option("--timeout", 2.5), &model, &[]);
+        let Watched { finished, report } = watched(app.arg(model.url("/v1")).option("--timeout", 5), &model, &[]);
 
         assert_eq!(finished.code, 1, "{}", report.dump());
         report.is("/runs/0/outcome", "timeout");
         report.culprit("llm", "openai", "wait");
         report.is("/runs/0/verdict/raised_at", Value::Null);
-        let hop = report.hop("llm", "openai").ended("timeout", "caller").is("/client/read_timeout_ms", 2500.0);
-        hop.took("wait", 2_300.0, 5_000.0).is("/status", Value::Null);
+        let hop = report.hop("llm", "openai").ended("timeout", "caller").is("/client/read_timeout_ms", 5000.0);
+        hop.took("wait", 4_700.0, 12_000.0).is("/status", Value::Null);
     });
 }
 
@@ -130,15 +130,15 @@ fn the_clients_own_read_timeout_over_tls_is_named_as_such() {
         let authority = Authority::new();
         let model = Router::new().route(CHAT, |_| Script::new().then(Step::Stall)).start_tls(&authority);
 
-        let app = app.arg(model.url("/v1")).option("--timeout", 2.5).trusting(&authority);
+        let app = app.arg(model.url("/v1")).option("--timeout", 5).trusting(&authority);
         let Watched { finished, report } = watched(app, &model, &[]);
 
         assert_eq!(finished.code, 1, "{}", report.dump());
         report.is("/runs/0/outcome", "timeout");
         report.culprit("llm", "openai", "wait");
-        let hop = report.hop("llm", "openai").ended("timeout", "caller").took("wait", 2_300.0, 5_000.0);
+        let hop = report.hop("llm", "openai").ended("timeout", "caller").took("wait", 4_700.0, 12_000.0);
         if via.is_inside() {
-            hop.is("/client/read_timeout_ms", 2500.0);
+            hop.is("/client/read_timeout_ms", 5000.0);
         }
     });
 }
