@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::app::{App, python};
 use crate::support::authority::Authority;
 use crate::support::part::part;
-use crate::support::replies::{CHAT, found, stream};
+use crate::support::replies::{CHAT, MESSAGES, found, message, stream};
 use crate::support::report::Hop;
 use crate::support::routed::Routed;
 use crate::support::server::Router;
@@ -70,6 +70,30 @@ fn openai_over_https_is_the_culprit_by_whatever_way_it_is_seen() {
             assert!(hop.at("/gap_ms").as_f64().is_some_and(|gap| gap >= 90.0), "{}", report.dump());
             let note = report.list("/notes").iter().find(|note| note.as_str().unwrap_or_default().contains("led through unread"));
             assert!(note.is_some_and(|note| note.as_str().unwrap_or_default().contains("openai")), "{}", report.dump());
+        }
+    });
+}
+
+#[test]
+fn anthropic_over_https_is_timed_by_whatever_way_it_is_seen() {
+    let Some(app) = App::new("anthropic_calls.py") else { return };
+    let authority = Authority::new();
+    let model = Router::new().route(MESSAGES, |_| message("hello", 12, 5).after(600)).start_tls(&authority);
+    let app = app.arg(model.url("")).option("--calls", 2).trusting(&authority);
+    each_way(|via| {
+        let watched = app.clone().via(via).watched(&[&model.dep("llm/anthropic")]);
+        let report = &watched.report;
+        assert_eq!(watched.finished.code, 0, "{}", report.dump());
+        report.healthy();
+        let hops = report.hops("llm", "anthropic");
+        assert_eq!(hops.len(), 2, "{}", report.dump());
+        for hop in hops.iter().map(|hop| hop.ended_ok()) {
+            hop.took("wait", 500.0, 6_000.0);
+            if via.is_inside() {
+                hop.is("/status", 200).is("/tokens", json!({"input": 12, "output": 5}));
+            } else {
+                opaque(hop);
+            }
         }
     });
 }
