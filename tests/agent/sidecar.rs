@@ -172,9 +172,20 @@ impl Sidecar {
     /// Waits until so many calls are counted.
     #[track_caller]
     pub(crate) fn counted(&self, calls: usize) {
-        wait_for("all calls are counted", || {
-            let counted = self.metric("hopwatch_hop_calls_total", &[]);
-            if counted >= calls as f64 { Ok(()) } else { Err(format!("{counted} of {calls}; it said:\n{}", self.said())) }
+        self.counts("hopwatch_hop_calls_total", calls);
+    }
+
+    /// The same of tries: a call that failed and one like it of a client that nobody knows are taken for two tries of one.
+    #[track_caller]
+    pub(crate) fn tried(&self, tries: usize) {
+        self.counts("hopwatch_attempts_total", tries);
+    }
+
+    #[track_caller]
+    fn counts(&self, metric: &str, most: usize) {
+        wait_for("all is counted", || {
+            let counted = self.metric(metric, &[]);
+            if counted >= most as f64 { Ok(()) } else { Err(format!("{counted} of {most}; it said:\n{}", self.said())) }
         });
     }
 
