@@ -17,7 +17,8 @@ fn built(name: &str) -> PathBuf {
 fn every_example_runs_and_what_it_asserts_holds() {
     let sources = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap();
     let mut ran = 0;
-    for source in sources.map(|entry| entry.unwrap().path()) {
+    let sources = sources.map(|entry| entry.unwrap().path());
+    for source in sources.filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
         let name = source.file_stem().unwrap().to_str().unwrap().to_owned();
         let binary = built(&name);
         let age = |path: &Path| fs::metadata(path).and_then(|known| known.modified());
