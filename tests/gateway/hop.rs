@@ -41,6 +41,18 @@ impl Told {
         hops[0]
     }
 
+    /// The only client's connection carried so many calls, was closed by it, and cost something to set up. There is no fact of it where the
+    /// client's process was not found in time.
+    #[track_caller]
+    pub(crate) fn connected_for(&self, calls: u64) {
+        let facts = &self.0.connections;
+        assert!(facts.len() <= 1, "{facts:?}");
+        for fact in facts {
+            assert_eq!((fact.calls, fact.closed_by_caller, fact.failed), (calls, true, None));
+            assert!(fact.setup > 0, "{fact:?}");
+        }
+    }
+
     /// Nothing was told.
     #[track_caller]
     pub(crate) fn nothing(&self) {

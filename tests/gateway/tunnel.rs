@@ -99,9 +99,7 @@ fn exchanges_inside_of_tls_are_told_apart_and_the_first_has_the_set_up() {
     second.connections(&[ConnectionState::Reused]);
     assert!(second.call().attempts[0].idle.is_some_and(|idle| (300_000_000..3_000_000_000).contains(&idle)), "{second:?}");
     assert_eq!(second.call().timeline.total(Phase::Tls), None, "{second:?}");
-    let [fact] = &told.0.connections[..] else { panic!("{:?}", told.0.connections) };
-    assert_eq!((fact.calls, fact.closed_by_caller, fact.failed), (2, true, None));
-    assert!(fact.setup > 0, "{fact:?}");
+    told.connected_for(2);
 }
 
 #[test]
