@@ -80,6 +80,55 @@ pub(crate) struct Try {
     pub(crate) late: Vec<(Nanos, Nanos)>,
 }
 
+impl Try {
+    /// One of which nothing is known but whose it is, where it leads, when it was and what became of it.
+    pub(crate) fn bare(
+        origin: Origin,
+        (caller, service): (CallerId, Name),
+        id: u64,
+        named: Named,
+        operation: Name,
+        timeline: Timeline,
+        judged: Option<Judged>,
+    ) -> Self {
+        Self {
+            origin,
+            caller,
+            pid: None,
+            service,
+            tid: 0,
+            is_loop: false,
+            id,
+            parent: None,
+            trace_id: None,
+            named,
+            operation,
+            timeline,
+            judged,
+            status: None,
+            error_type: None,
+            connection: None,
+            idle: None,
+            retry_after: None,
+            stream: None,
+            gap: None,
+            model: None,
+            tokens: Tokens::default(),
+            bytes: Bytes::default(),
+            read_timeout: None,
+            retry: None,
+            number: None,
+            client: (None, None),
+            pair: (None, None),
+            address: None,
+            opaque: false,
+            inferred: false,
+            key: Key::default(),
+            late: Vec::new(),
+        }
+    }
+}
+
 /// A try that looks for the hop it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {

@@ -18,7 +18,6 @@ use crate::model::clock::Anchor;
 use crate::model::{ConnectionState, Nanos};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use std::error::Error;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,15 +147,11 @@ impl Pool {
         if idle.is_none() {
             exchange.state().current.steps = Some(steps);
         }
-        let unusable = |error: &dyn Error| ConnectError::http(&upstream.destination.origin, error);
         if connected.protocol == Protocol::H2 {
-            let h2 = H2::start(connected, number, self.anchor).await.map_err(|error| unusable(&error))?;
-            *upstream.h2() = Some(h2.clone());
-            return h2.slot(exchange, state).await.map(Carrier::H2).map_err(|error| unusable(&error));
+            return self.first_slot(upstream, connected, number, exchange, state).await;
         }
         let room = self.room(upstream, exchange).await;
-        let h1 = H1::new(connected, number, self.anchor, opening.max_head).await.map_err(|error| unusable(&error))?;
-        let mut h1 = Box::new(h1);
+        let mut h1 = self.begin(upstream, connected, number, opening).await?;
         if idle.is_some() && !h1.is_usable() {
             drop(room);
             return Box::pin(self.take(upstream, protocols, opening, exchange, (None, None))).await;
@@ -214,15 +209,35 @@ impl Pool {
                 let room = self.room(upstream, exchange).await;
                 self.lease(upstream, connected, room, opening, exchange).await.map(Carrier::H1)
             }
-            Protocol::H2 => {
-                let number = self.number();
-                let origin = &upstream.destination.origin;
-                let h2 = H2::start(connected, number, self.anchor).await.map_err(|error| ConnectError::http(origin, &error))?;
-                *upstream.h2() = Some(h2.clone());
-                let slot = h2.slot(exchange, ConnectionState::New).await;
-                slot.map(Carrier::H2).map_err(|error| ConnectError::http(origin, &error))
-            }
+            Protocol::H2 => self.first_slot(upstream, connected, self.number(), exchange, ConnectionState::New).await,
         }
+    }
+
+    /// The first stream on a connection, which is shared from here on.
+    async fn first_slot(
+        &self,
+        upstream: &Upstream,
+        connected: Connected,
+        number: NonZeroU64,
+        exchange: &Exchange,
+        state: ConnectionState,
+    ) -> Result<Carrier, Box<ConnectError>> {
+        let origin = &upstream.destination.origin;
+        let h2 = H2::start(connected, number, self.anchor).await.map_err(|error| ConnectError::http(origin, &error))?;
+        *upstream.h2() = Some(h2.clone());
+        h2.slot(exchange, state).await.map(Carrier::H2).map_err(|error| ConnectError::http(origin, &error))
+    }
+
+    /// HTTP/1.1 begins on a connection.
+    async fn begin(
+        &self,
+        upstream: &Upstream,
+        connected: Connected,
+        number: NonZeroU64,
+        opening: Opening<'_>,
+    ) -> Result<Box<H1>, Box<ConnectError>> {
+        let h1 = H1::new(connected, number, self.anchor, opening.max_head).await;
+        h1.map(Box::new).map_err(|error| ConnectError::http(&upstream.destination.origin, &error))
     }
 
     /// A stream on the connection that is there.
@@ -294,9 +309,8 @@ impl Pool {
         opening: Opening<'_>,
         exchange: &Exchange,
     ) -> Result<Lease, Box<ConnectError>> {
-        let h1 = H1::new(connected, self.number(), self.anchor, opening.max_head).await;
-        let h1 = h1.map_err(|error| ConnectError::http(&upstream.destination.origin, &error))?;
-        let lease = self.leased(upstream, Box::new(h1), ConnectionState::New, room);
+        let h1 = self.begin(upstream, connected, self.number(), opening).await?;
+        let lease = self.leased(upstream, h1, ConnectionState::New, room);
         lease.tell(exchange, self.anchor.now(), None);
         Ok(lease)
     }

@@ -1,47 +1,18 @@
 use super::*;
 use crate::hops::{Judged, MILLI, peer_failed};
 use crate::model::naming::Named;
-use crate::model::{Bytes, FailedBy, Kind, Origin, SpanId, Timeline, Tokens};
+use crate::model::{FailedBy, Kind, Origin, SpanId, Timeline};
 use proptest::prelude::*;
 
 /// A call of this caller from `start` on, 10 ms long, in milliseconds.
 fn attempt(id: u64, caller: CallerId, path: &str, start: u64, judged: Judged) -> Try {
     let mut timeline = Timeline::new(start * MILLI);
     timeline.push(Phase::Wait, (start + 10) * MILLI);
+    let named = Named { kind: Kind::Http, name: "api".into(), explicit: false };
     Try {
-        origin: Origin::Gateway,
-        caller,
-        pid: None,
-        service: "shop".into(),
-        tid: 0,
         is_loop: true,
-        id,
-        parent: None,
-        trace_id: None,
-        named: Named { kind: Kind::Http, name: "api".into(), explicit: false },
-        operation: path.into(),
-        timeline,
-        judged: Some(judged),
-        status: None,
-        error_type: None,
-        connection: None,
-        idle: None,
-        retry_after: None,
-        stream: None,
-        gap: None,
-        model: None,
-        tokens: Tokens::default(),
-        bytes: Bytes::default(),
-        read_timeout: None,
-        retry: None,
-        number: None,
-        client: (None, None),
-        pair: (None, None),
-        address: None,
-        opaque: false,
-        inferred: false,
         key: Key { method: "GET".into(), path: path.into(), digest: 0, target: 1 },
-        late: Vec::new(),
+        ..Try::bare(Origin::Gateway, (caller, "shop".into()), id, named, path.into(), timeline, Some(judged))
     }
 }
 

@@ -6,9 +6,9 @@ use super::peer::{self, Asked};
 use super::process::Process;
 use super::resolve::Pending;
 use super::{MILLI, Seen, Shared, inbound};
-use crate::hops::{Candidate, Judged, Key, Try, caller_left, peer_failed};
+use crate::hops::{Candidate, Judged, Try, caller_left, peer_failed};
 use crate::model::naming::Named;
-use crate::model::{Bytes, ConnectionState, Name, Nanos, Origin, Outcome, Phase, Timeline, Tokens};
+use crate::model::{ConnectionState, Name, Nanos, Origin, Outcome, Phase, Timeline};
 use crate::wire::postgres::SqlState;
 
 /// A look-up of the same name that follows a failed one at once is part of it: one for each family of addresses.
@@ -198,40 +198,12 @@ fn timeline_of_setup(setup: &Setup, phase: Phase, at: Nanos) -> Timeline {
 
 /// A try of which nothing is known but its times.
 fn attempt(process: &Process, shared: &mut Shared, tid: u32, named: Named, timeline: Timeline, judged: Option<Judged>) -> Try {
+    let whose = (process.id, process.program.clone());
     Try {
-        origin: Origin::Observer,
-        caller: process.id,
         pid: Some(process.pid),
-        service: process.program.clone(),
         tid,
-        is_loop: false,
-        id: shared.id(),
         parent: inbound::parent(&process.serving, tid, false, None),
-        trace_id: None,
-        named,
-        operation: "connect".into(),
-        timeline,
-        judged,
-        status: None,
-        error_type: None,
-        connection: None,
-        idle: None,
-        retry_after: None,
-        stream: None,
-        gap: None,
-        model: None,
-        tokens: Tokens::default(),
-        bytes: Bytes::default(),
-        read_timeout: None,
-        retry: None,
-        number: None,
-        client: (None, None),
-        pair: (None, None),
-        address: None,
-        opaque: false,
-        inferred: false,
-        key: Key::default(),
-        late: Vec::new(),
+        ..Try::bare(Origin::Observer, whose, shared.id(), named, "connect".into(), timeline, judged)
     }
 }
 
