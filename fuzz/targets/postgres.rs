@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use hopwatch::wire::postgres::order::check_order;
 use hopwatch::wire::postgres::{Connection, Fact};
 use hopwatch::wire::{Chunk, Direction};
 use hopwatch_fuzz::{Input, calls, parts};
@@ -73,28 +74,4 @@ fn read(messages: &[(Direction, u64, Vec<u8>)], lengths: &[u8]) -> Vec<Fact> {
     }
     connection.end(Direction::Response, &mut |fact| facts.push(fact));
     facts
-}
-
-/// Queries begin and end in their order, each once, and are called by words of the protocol.
-fn check_order(facts: &[Fact]) {
-    let (mut begun, mut ended, mut answered) = (0, 0, false);
-    for fact in facts {
-        match fact {
-            Fact::QueryStarted { query, .. } => {
-                assert_eq!(*query, begun);
-                begun += 1;
-            }
-            Fact::QuerySent { query, .. } => assert!((ended..begun).contains(query)),
-            Fact::AnswerStarted { query, .. } => {
-                assert!(*query == ended && *query < begun);
-                answered = true;
-            }
-            Fact::AnswerEnded { query, error, .. } => {
-                assert!(*query == ended && answered && error.is_none_or(|error| matches!(error.as_str().len(), 5 | 6)));
-                ended += 1;
-                answered = false;
-            }
-            _ => {}
-        }
-    }
 }

@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use hopwatch::wire::tls::order::check_order;
 use hopwatch::wire::tls::{Connection, Fact};
 use hopwatch::wire::{Chunk, Direction};
 use hopwatch_fuzz::{Input, calls, parts};
@@ -68,36 +69,4 @@ fn read(records: &[(Direction, u64, Vec<u8>)], lengths: &[u8], kept: usize) -> V
     }
     connection.end(Direction::Response, u64::MAX, &mut |fact| facts.push(fact));
     facts
-}
-
-/// One handshake, then exchanges one after the other.
-fn check_order(facts: &[Fact]) {
-    let (mut hellos, mut shaken, mut begun, mut sent, mut answered) = ((0, 0), 0, 0, false, false);
-    for fact in facts {
-        match fact {
-            Fact::ClientHello { .. } => hellos.0 += 1,
-            Fact::ServerHello { .. } => hellos.1 += 1,
-            Fact::HandshakeEnded { .. } => shaken += 1,
-            Fact::RequestStarted { exchange, .. } => {
-                assert_eq!((*exchange, shaken), (begun, 1));
-                begun += 1;
-                (sent, answered) = (false, false);
-            }
-            Fact::RequestEnded { exchange, .. } => {
-                assert_eq!(exchange + 1, begun);
-                sent = true;
-            }
-            Fact::ResponseStarted { exchange, .. } => {
-                assert!(exchange + 1 == begun && sent);
-                answered = true;
-            }
-            Fact::Content { exchange, .. } => assert!(exchange + 1 == begun && answered),
-            Fact::ResponseEnded { exchange, .. } => {
-                assert!(exchange + 1 == begun && answered);
-                answered = false;
-            }
-            Fact::Alert { .. } | Fact::NotTls { .. } => {}
-        }
-    }
-    assert!(hellos.0 <= 1 && hellos.1 <= 1 && shaken <= 1);
 }

@@ -6,6 +6,8 @@
 mod body;
 mod content;
 mod head;
+#[cfg(any(test, fuzzing))]
+pub mod order;
 mod request;
 mod response;
 

@@ -8,6 +8,8 @@
 mod client;
 mod message;
 mod operation;
+#[cfg(any(test, fuzzing))]
+pub mod order;
 mod query;
 mod server;
 

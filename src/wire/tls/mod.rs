@@ -8,6 +8,8 @@
 mod exchange;
 mod handshake;
 mod hello;
+#[cfg(any(test, fuzzing))]
+pub mod order;
 mod record;
 
 use std::sync::Arc;

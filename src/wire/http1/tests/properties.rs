@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::calls::call;
+use crate::wire::http1::order::check_order;
 
 /// Most memory that a connection may hold, in bytes: a head and a body's readers a direction, and the outstanding requests.
 const MEMORY_LIMIT: usize = 512 * 1024;
@@ -29,39 +30,6 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> + Clone {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// What must be true of any sequence of facts: each exchange runs through its stages at most once, and in order.
-fn is_orderly(facts: &[Fact]) -> Result<(), TestCaseError> {
-    let (mut begun, mut ended, mut head_told, mut request_ended) = (0, 0, 0, std::collections::HashSet::new());
-    for fact in facts {
-        match fact {
-            Fact::RequestStarted { exchange, .. } => {
-                prop_assert_eq!(*exchange, begun);
-                begun += 1;
-            }
-            Fact::RequestHead { exchange, .. } => prop_assert!(*exchange < begun),
-            Fact::RequestEnded { exchange, .. } => {
-                prop_assert!(*exchange < begun && request_ended.insert(*exchange));
-            }
-            Fact::ResponseStarted { exchange, .. } | Fact::Interim { exchange, .. } => {
-                prop_assert!(*exchange == ended && *exchange < begun);
-            }
-            Fact::ResponseHead { exchange, .. } => {
-                prop_assert!(*exchange == ended && *exchange == head_told);
-                head_told += 1;
-            }
-            Fact::FirstContent { exchange, .. } | Fact::Content { exchange, .. } => {
-                prop_assert!(*exchange == ended && head_told == ended + 1);
-            }
-            Fact::ResponseEnded { exchange, .. } | Fact::Upgraded { exchange, .. } => {
-                prop_assert!(*exchange == ended && head_told == ended + 1);
-                ended += 1;
-            }
-            Fact::NotHttp { .. } => {}
-        }
-    }
-    Ok(())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -76,13 +44,13 @@ proptest! {
                 connection.end(call.direction, at as u64, &mut |fact| facts.push(fact));
             }
         }
-        is_orderly(&facts)?;
+        check_order(&facts);
     }
 
     #[test]
     fn valid_exchanges_say_the_same_in_any_split(exchanges in proptest::collection::vec(exchange(), 1..5), splits in proptest::collection::vec(1..60_usize, 1..30)) {
         let all = play(&exchanges, &[usize::MAX]);
-        is_orderly(&all)?;
+        check_order(&all);
         prop_assert_eq!(without_times(&all), expected(&exchanges));
         for splits in [&[1][..], &splits] {
             let split = play(&exchanges, splits);
@@ -99,7 +67,7 @@ proptest! {
         let all = bodies(&play(&exchanges, &[usize::MAX]));
         for splits in [&[usize::MAX][..], &[1], &splits] {
             let split = play(std::slice::from_ref(&together), splits);
-            is_orderly(&split)?;
+            check_order(&split);
             prop_assert_eq!(&bodies(&split), &all);
         }
     }
@@ -129,7 +97,7 @@ proptest! {
             }
         }
         connection.end(Response, 0, &mut |fact| facts.push(fact));
-        is_orderly(&facts)?;
+        check_order(&facts);
         let count = |wanted: fn(&Fact) -> bool| facts.iter().filter(|fact| wanted(fact)).count();
         prop_assert_eq!(count(|fact| matches!(fact, Fact::RequestHead { head, .. } if !head.cut)), exchanges.len());
         prop_assert_eq!(count(|fact| matches!(fact, Fact::RequestEnded { .. })), exchanges.len());

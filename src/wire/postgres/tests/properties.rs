@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::calls::call;
+use crate::wire::postgres::order::check_order;
 
 /// Most memory that a connection may hold, in bytes: the outstanding queries and two tables of names.
 const MEMORY_LIMIT: usize = 256 * 1024;
@@ -33,31 +34,6 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> + Clone {
         1 => Just(b"N".to_vec()),
     ];
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
-}
-
-/// What must be true of any sequence of facts: queries begin and end in their order, each once.
-fn is_orderly(facts: &[Fact]) -> Result<(), TestCaseError> {
-    let (mut begun, mut ended, mut answered) = (0, 0, false);
-    for fact in facts {
-        match fact {
-            Fact::QueryStarted { query, .. } => {
-                prop_assert_eq!(*query, begun);
-                begun += 1;
-            }
-            Fact::QuerySent { query, .. } => prop_assert!((ended..begun).contains(query)),
-            Fact::AnswerStarted { query, .. } => {
-                prop_assert!(*query == ended && *query < begun);
-                answered = true;
-            }
-            Fact::AnswerEnded { query, .. } => {
-                prop_assert!(*query == ended && answered);
-                ended += 1;
-                answered = false;
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// A statement and its answer: what the client sends, what the server sends.
@@ -128,7 +104,7 @@ proptest! {
                 connection.end(call.direction, &mut |fact| facts.push(fact));
             }
         }
-        is_orderly(&facts)?;
+        check_order(&facts);
     }
 
     #[test]
@@ -137,7 +113,7 @@ proptest! {
         sizes in proptest::collection::vec(1..60_usize, 1..20),
     ) {
         let all = play(&exchanges, &[usize::MAX]);
-        is_orderly(&all)?;
+        check_order(&all);
         let count = |wanted: fn(&Fact) -> bool| all.iter().filter(|fact| wanted(fact)).count();
         let started = count(|fact| matches!(fact, Fact::QueryStarted { .. }));
         prop_assert_eq!(count(|fact| matches!(fact, Fact::AnswerEnded { .. })), started);

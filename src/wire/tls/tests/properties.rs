@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::calls::call;
+use crate::wire::tls::order::check_order;
 
 /// Most memory that a connection may hold, in bytes: a hello a direction, with the room a vector makes ahead.
 const MEMORY_LIMIT: usize = 2 * 2 * 16 * 1024;
@@ -25,39 +26,6 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> + Clone {
         1 => Just(carrying(21, &[2, 48])),
     ];
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
-}
-
-/// What must be true of any sequence of facts: one handshake, and exchanges one after the other.
-fn is_orderly(facts: &[Fact]) -> Result<(), TestCaseError> {
-    let (mut hellos, mut shaken, mut begun, mut sent, mut answered) = ((0, 0), 0, 0, false, false);
-    for fact in facts {
-        match fact {
-            Fact::ClientHello { .. } => hellos.0 += 1,
-            Fact::ServerHello { .. } => hellos.1 += 1,
-            Fact::HandshakeEnded { .. } => shaken += 1,
-            Fact::RequestStarted { exchange, .. } => {
-                prop_assert_eq!((*exchange, shaken), (begun, 1));
-                begun += 1;
-                (sent, answered) = (false, false);
-            }
-            Fact::RequestEnded { exchange, .. } => {
-                prop_assert_eq!(exchange + 1, begun);
-                sent = true;
-            }
-            Fact::ResponseStarted { exchange, .. } => {
-                prop_assert!(exchange + 1 == begun && sent);
-                answered = true;
-            }
-            Fact::Content { exchange, .. } => prop_assert!(exchange + 1 == begun && answered),
-            Fact::ResponseEnded { exchange, .. } => {
-                prop_assert!(exchange + 1 == begun && answered);
-                answered = false;
-            }
-            Fact::Alert { .. } | Fact::NotTls { .. } => {}
-        }
-    }
-    prop_assert!(hellos.0 <= 1 && hellos.1 <= 1 && shaken <= 1);
-    Ok(())
 }
 
 /// A connection that goes well: its calls with their times.
@@ -139,7 +107,7 @@ proptest! {
                 connection.end(call.direction, at, &mut |fact| facts.push(fact));
             }
         }
-        is_orderly(&facts)?;
+        check_order(&facts);
     }
 
     #[test]
@@ -148,7 +116,7 @@ proptest! {
         sizes in proptest::collection::vec(1..400_usize, 1..20),
     ) {
         let all = play(&calls, &[usize::MAX]);
-        is_orderly(&all)?;
+        check_order(&all);
         let shaken = |fact: &Fact| matches!(fact, Fact::HandshakeEnded { .. });
         prop_assert!(calls.len() < 4 || all.iter().any(shaken));
         for sizes in [&[1][..], &sizes] {
