@@ -6,6 +6,7 @@
 mod agent;
 mod color;
 mod config;
+mod dashboards;
 mod demo;
 mod descriptors;
 mod failure;
@@ -56,6 +57,7 @@ enum Verb {
     Demo(demo::DemoArgs),
     Probe(probe::ProbeArgs),
     Report(report::ReportArgs),
+    Dashboards(dashboards::DashboardsArgs),
     Config(config::ConfigArgs),
     #[command(hide = true)]
     DemoAgent(demo::AgentArgs),
@@ -70,6 +72,7 @@ impl Verb {
             Self::Demo(args) => demo::demo(args),
             Self::Probe(args) => probe::probe(args),
             Self::Report(args) => report::report(&args),
+            Self::Dashboards(args) => dashboards::dashboards(&args),
             Self::Config(args) => config::config(args),
             Self::DemoAgent(args) => demo::agent(args),
         }

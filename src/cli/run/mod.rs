@@ -15,7 +15,7 @@ mod supervise;
 mod trusted;
 
 pub(super) use json::JsonFile;
-pub(super) use options::{Plan, RunArgs, Via, dependency_option, duration_option};
+pub(super) use options::{AgentPlan, Plan, RunArgs, Via, address_option, dependency_option, duration_option};
 pub(super) use report::Finished;
 pub(super) use supervise::supervise;
 
