@@ -13,12 +13,13 @@ use tokio::time::sleep;
 
 use crate::client::curl;
 use crate::collector::peer::Peer;
+use crate::prometheus::targets;
 use crate::sidecar::{Sidecar, hopwatch, route};
 use crate::support::replies::{CHAT, completion, documents, found, rate_limited, stream};
 use crate::support::script::Script;
 use crate::support::server::{Router, Server};
 
-/// Names that a metric has one series too many of.
+/// More names than a metric has series.
 const TENANTS: usize = 1_010;
 /// Hops of a run that has more than its log takes.
 const CROWD: usize = 10_200;
@@ -34,12 +35,11 @@ const HANGS: &str = "60";
 /// | `lookup` | serves one call at a time to the gateway's one connection, so that calls wait for it |
 /// | `search` | quick, then slow |
 pub(crate) struct Scene {
-    /// The agent.
-    pub(crate) agent: Sidecar,
+    agent: Sidecar,
     /// Another one, which may be ended.
     pub(crate) other: Option<Sidecar>,
     /// Where the service's metrics are, and those of one with too many names.
-    pub(crate) services: [String; 2],
+    services: [String; 2],
     is_slow: Arc<AtomicBool>,
     is_over: Arc<AtomicBool>,
     work: Vec<JoinHandle<()>>,
@@ -59,6 +59,7 @@ impl Scene {
                 (_, 1) => stream(4, 10, 900, 60).after(20),
                 _ => stream(4, 10, 9_000, 60).after(60),
             })
+            .route("/v1/completions", |_| stream(4, 10, 900, 60).after(900))
             .route("/held", |_| Script::new().then(crate::support::script::Step::Stall))
             .start();
         let lookup = Router::new().route("/order", |_| found().after(150)).start();
@@ -99,6 +100,14 @@ impl Scene {
         scene
     }
 
+    /// How Prometheus finds it.
+    pub(crate) fn jobs(&self) -> String {
+        let [shop, tenants] = &self.services;
+        let jobs = targets(&[("hopwatch", &self.agent.admin), ("shop", shop)]);
+        // Its text is long.
+        format!("{jobs}- job_name: tenants\n  scrape_interval: 10s\n  static_configs:\n  - targets: ['{tenants}']\n")
+    }
+
     /// Makes `search` slow from here on.
     pub(crate) fn slow_down(&self) {
         self.is_slow.store(true, Ordering::Relaxed);
@@ -121,25 +130,36 @@ impl Scene {
         let quietly = |mut command: Command| drop(command.stdout(Stdio::null()).stderr(Stdio::null()).status());
         // Each with a client of its own, and one that gives up.
         let (soon, late) = (url("/docs/soon"), url("/docs/late"));
-        self.again(100, move || quietly(curl(&[&soon])));
-        self.again(100, move || quietly(curl(&["--max-time", "0.3", &late])));
+        self.again(300, move || quietly(curl(&[&soon])));
+        // Another question each time: the same one again would be another try of the call before.
+        let mut asked = 0;
+        let chat = self.agent.url("/llm/v1/completions");
+        self.again(500, move || {
+            asked += 1;
+            let body = json!({"model": "gpt-test", "stream": true, "prompt": format!("What is {asked}?")}).to_string();
+            for url in [&late, &chat] {
+                let post = ["--max-time", "0.3", "--header", "content-type: application/json", "--data", &body, url];
+                quietly(curl(&post));
+            }
+        });
         let chat = self.agent.url(&format!("/llm{CHAT}"));
         let body =
             json!({"model": "gpt-test", "stream": true, "messages": [{"role": "user", "content": "Where is it?"}]}).to_string();
-        self.again(50, move || {
+        self.again(300, move || {
             let post = ["--header", "content-type: application/json", "--data", &body, &chat, &chat];
             quietly(curl(&post));
         });
         // More at once than there are connections.
         let order = self.agent.url("/lookup/order");
-        self.again(10, move || {
+        self.again(200, move || {
             let orders = [&*order; 12];
             quietly(curl(&[&["--parallel", "--parallel-immediate"], orders.as_slice()].concat()));
         });
         let search = self.agent.url("/search/search");
         let is_slow = Arc::clone(&self.is_slow);
-        self.again(10, move || {
-            let many = [&*search; 8];
+        self.again(200, move || {
+            // Many of them quick ones, so that what is usual is known.
+            let many = if is_slow.load(Ordering::Relaxed) { vec![&*search; 8] } else { vec![&*search; 100] };
             let at_once: &[&str] = if is_slow.load(Ordering::Relaxed) { &["--parallel", "--parallel-immediate"] } else { &[] };
             quietly(curl(&[at_once, many.as_slice()].concat()));
         });
@@ -169,8 +189,8 @@ impl Scene {
             drop(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status());
         };
         let quick = run.clone();
-        self.again(50, move || run("300ms", &late));
-        self.again(200, move || quick("5s", &soon));
+        self.again(300, move || run("300ms", &late));
+        self.again(1_000, move || quick("5s", &soon));
     }
 
     /// A service with the library: gates, stalls, a start-up, a run with more hops than are kept.
@@ -189,6 +209,7 @@ impl Scene {
                 drop(watch.startup());
                 watch.heartbeat("main").unwrap();
                 let gate = watch.gate("model", 1);
+                let mut odd = 0;
                 // Somebody waits at all times.
                 for _ in 0..4 {
                     let gate = gate.clone();
@@ -208,10 +229,17 @@ impl Scene {
                     };
                     let gave_up = async { drop(tokio::time::timeout(Duration::from_millis(20), gate.acquire()).await) };
                     let _both = tokio::join!(watch.scope("checkout").run(work), gave_up);
-                    let crowded = async { (0..CROWD).for_each(|_| model.start().end(Ending::ok())) };
-                    let _crowded = watch.scope("crowded").run(crowded).await;
+                    // Of more than 64 phases the rest have no name of their own, which is counted.
+                    for _ in 0..5 {
+                        odd += 1;
+                        watch.startup_phase(&format!("odd-{odd}")).time_blocking(|| ());
+                    }
+                    if odd % 40 == 0 {
+                        let crowded = async { (0..CROWD).for_each(|_| model.start().end(Ending::ok())) };
+                        let _crowded = watch.scope("crowded").run(crowded).await;
+                    }
                     thread::sleep(Duration::from_millis(60));
-                    sleep(Duration::from_millis(1)).await;
+                    sleep(Duration::from_millis(100)).await;
                 }
             });
         }));
@@ -222,11 +250,16 @@ impl Scene {
     fn crowd(&mut self) -> String {
         let watch = Hopwatch::builder().service("tenants").prometheus(([127, 0, 0, 1], 0)).build().unwrap();
         let address = watch.metrics_address().unwrap().to_string();
-        let mut round = 0;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut from = 0;
         self.again(1_000, move || {
-            let names = if round == 0 { 0..TENANTS } else { TENANTS + round * 5..TENANTS + (round + 1) * 5 };
-            names.for_each(|nth| watch.hop(Kind::Tool, &format!("tenant-{nth}")).start().end(Ending::ok()));
-            round += 1;
+            let to = TENANTS.max(from + 5);
+            runtime.block_on(async {
+                for nth in from..to {
+                    watch.scope(&format!("tenant-{nth}")).run(async {}).await.unwrap();
+                }
+            });
+            from = to;
         });
         address
     }

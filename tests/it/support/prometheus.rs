@@ -89,6 +89,15 @@ impl Prometheus {
         }
     }
 
+    /// What it cannot scrape, and why.
+    pub(crate) fn unscraped(&self) -> Vec<String> {
+        let (_, body) = get(&self.address, "/api/v1/targets").unwrap();
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let targets = answer["data"]["activeTargets"].as_array().unwrap();
+        let down = targets.iter().filter(|target| target["health"] != "up");
+        down.map(|target| format!("{} {}", target["labels"], target["lastError"])).collect()
+    }
+
     /// The only value of an instant query; 0 where there is no series.
     pub(crate) fn value(&self, query: &str) -> f64 {
         let found = self.query(query);
