@@ -10,6 +10,7 @@ mod dashboards;
 mod demo;
 mod descriptors;
 mod failure;
+mod pages;
 mod probe;
 mod report;
 mod run;

@@ -316,7 +316,7 @@ fn dropping(parameters: &Parameters) -> Alert {
     let window = parameters.window(5 * MINUTE);
     let lost =
         |series: super::query::Series, by: &'static str| format!("{} > 0", sum(&["job", "instance", by], &series.increase()));
-    let exports = all(&names::EXPORT_SPANS, &window).is_not(label::OUTCOME, "exported");
+    let exports = all(&names::EXPORT_SPANS, &window).other_than(label::OUTCOME, "exported");
     let expr = [
         lost(all(&names::HOPS_DROPPED, &window), label::REASON),
         lost(all(&names::MISSED, &window), label::REASON),

@@ -51,7 +51,7 @@ impl Parameters {
 /// A whole number of seconds as PromQL writes durations.
 fn promql(seconds: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(size, _)| seconds >= *size && seconds % size == 0);
+    let unit = units.into_iter().find(|(size, _)| seconds >= *size && seconds.is_multiple_of(*size));
     unit.map_or_else(|| format!("{seconds}s"), |(size, unit)| format!("{}{unit}", seconds / size))
 }
 

@@ -48,7 +48,7 @@ impl Series {
     }
 
     /// Those whose label is another value.
-    pub(super) fn is_not(self, label: &str, value: &str) -> Self {
+    pub(super) fn other_than(self, label: &str, value: &str) -> Self {
         self.matching(label, "!=", value)
     }
 

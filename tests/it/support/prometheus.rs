@@ -72,9 +72,9 @@ impl Prometheus {
         let series = self.ask(&format!("query_range?query={}&start={}&end={now}&step=1", escaped(query), now - 60.0));
         let last = |series: &Value| {
             let of = |key: &str| series[key].as_array().cloned().unwrap_or_default().into_iter();
-            let values =
+            let mut values =
                 of("values").map(|at| value(&at, &Value::Null)).chain(of("histograms").map(|at| value(&Value::Null, &at)));
-            values.filter(|value| value.is_finite()).last().unwrap_or(f64::NAN)
+            values.rfind(|value| value.is_finite()).unwrap_or(f64::NAN)
         };
         series.iter().map(|series| (series["metric"].clone(), last(series))).collect()
     }

@@ -119,7 +119,7 @@ fn speed() -> Vec<Panel> {
 
 fn limits() -> Vec<Panel> {
     let wait = by_dependency(&names::RETRY_AFTER);
-    let failed = by_model(&names::GEN_AI_DURATION).is_not(label::ERROR_TYPE, "");
+    let failed = by_model(&names::GEN_AI_DURATION).other_than(label::ERROR_TYPE, "");
     vec![
         lines("Refused by rate limits", "Tries a second that were refused for now, by dependency.", Unit::PerSecond)
             .colors(Colors::One(palette::outcome(Outcome::RateLimited)))

@@ -27,7 +27,7 @@ fn of(metric: &'static Metric) -> Series {
 
 fn start_ups() -> Vec<Panel> {
     let slowest = max(&[], &shown(&names::STARTUP).now());
-    let failed = shown(&names::STARTUP).is_not(label::OUTCOME, Outcome::Ok.as_str());
+    let failed = shown(&names::STARTUP).other_than(label::OUTCOME, Outcome::Ok.as_str());
     vec![
         number(
             "Slowest start-up",
