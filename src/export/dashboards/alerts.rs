@@ -16,6 +16,10 @@ const CALLS_MIN: u32 = 10;
 const SLOW_MIN: f64 = 0.5;
 /// The share of a call's time that waiting for a connection may take.
 const POOL_SHARE: f64 = 0.2;
+/// A gate is full with this share of its permits out.
+const FULL: f64 = 0.9;
+/// Callers that wait at a gate that is too narrow.
+const WAITING_MIN: u32 = 1;
 /// The share of tries that may be refused.
 const REFUSED_SHARE: f64 = 0.05;
 /// The share of calls that may open a connection.
@@ -209,15 +213,26 @@ fn pool(parameters: &Parameters) -> Alert {
 
 fn gate(parameters: &Parameters) -> Alert {
     let by = ["job", label::GATE];
-    let of = |metric| sum(&by, &all(metric, "").now());
+    let window = parameters.window(5 * MINUTE);
+    // On average: a permit on its way to the next caller is out with nobody.
+    let of = |metric| sum(&by, &all(metric, &window).average());
     Alert {
         name: "HopwatchGateSaturated",
-        expr: format!("{} > 0\nand {} >= {}", of(&names::GATE_QUEUE), of(&names::GATE_IN_USE), of(&names::GATE_LIMIT)),
+        expr: format!(
+            "{} >= {WAITING_MIN}\nand {} >= {} * {}",
+            of(&names::GATE_QUEUE),
+            of(&names::GATE_IN_USE),
+            number(FULL),
+            of(&names::GATE_LIMIT)
+        ),
         hold: parameters.hold(5 * MINUTE),
         severity: "warning",
         labels: Vec::new(),
         summary: format!("Gate {{{{ $labels.{} }}}} is full", label::GATE),
-        description: format!("All permits of {{{{ $labels.{} }}}} are out, and {{{{ $value }}}} callers wait.", label::GATE),
+        description: format!(
+            "The permits of {{{{ $labels.{} }}}} are out, and {{{{ $value | humanize }}}} callers wait, on average over {window}.",
+            label::GATE
+        ),
         dashboard: format!("/d/{}", uid("runtime")),
         runbook: Runbook {
             meaning: "More wants to go through a concurrency limit than it lets.",

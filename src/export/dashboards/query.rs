@@ -79,6 +79,11 @@ impl Series {
         self.selector("")
     }
 
+    /// The mean of the samples within the window.
+    pub(super) fn average(&self) -> String {
+        self.range("avg_over_time", "")
+    }
+
     /// Counts a second.
     pub(super) fn rate(&self) -> String {
         debug_assert_eq!(self.metric.instrument, Instrument::Counter);
