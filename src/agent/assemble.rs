@@ -60,8 +60,8 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
     }
 }
 
-/// The id of a run's root: the same while it goes on, and another than that of other runs, although sources count their spans from one. The
-/// finalizer of SplitMix64 (Steele et al. 2014) spreads starts over all numbers.
+/// The id of a run's root: the same while it goes on, and none of its spans', which sources count from one. The finalizer of SplitMix64
+/// (Steele et al. 2014) spreads starts over all numbers.
 const fn root_id(start: Nanos) -> u64 {
     let mut mixed = start.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

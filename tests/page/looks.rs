@@ -55,7 +55,7 @@ fn every_view_is_legible_in_every_dress() {
         hand_over(&sidecar.admin, &format!("ok-{number}"), run("nightly_eval.py", &hops, 400, None));
     }
     support_agent(&sidecar.admin);
-    let open = Hop { outcome: None, ..Hop::new(Kind::Llm, "openai", 400, &[(Phase::Send, 1), (Phase::Wait, 30_000)]) };
+    let open = Hop { outcome: None, ..Hop::new(Kind::Llm, "openai", 400, &[(Phase::Send, 1), (Phase::Wait, 2)]) };
     let going =
         goes_on(&sidecar.admin, "long-job", "reindex.py", &[Hop::new(Kind::Retrieval, "docs", 10, &[(Phase::Wait, 380)]), open]);
     // A client that opens a connection a call: worth telling.

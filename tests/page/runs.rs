@@ -20,7 +20,9 @@ pub(crate) fn start() -> Nanos {
 }
 
 /// A call that goes through these phases, each so many milliseconds long, from so long after the run's start.
+#[derive(Clone)]
 pub(crate) struct Hop {
+    pub(crate) id: u64,
     pub(crate) kind: Kind,
     pub(crate) dependency: Name,
     pub(crate) operation: Name,
@@ -34,7 +36,8 @@ pub(crate) struct Hop {
 impl Hop {
     pub(crate) fn new(kind: Kind, dependency: &str, from_ms: u64, phases: &[(Phase, u64)]) -> Self {
         let (dependency, phases) = (dependency.into(), phases.to_vec());
-        Self { kind, dependency, operation: "POST /call".into(), model: None, from_ms, phases, outcome: Some(Outcome::Ok) }
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, kind, dependency, operation: "POST /call".into(), model: None, from_ms, phases, outcome: Some(Outcome::Ok) }
     }
 
     pub(crate) fn span(&self, start: Nanos) -> Span {
@@ -44,6 +47,10 @@ impl Hop {
         for &(phase, ms) in &self.phases {
             end += ms * MS;
             timeline.push(phase, end);
+        }
+        // What is open is in its last phase up to now.
+        if let (None, Some(&(phase, _))) = (self.outcome, self.phases.last()) {
+            timeline.push(phase, Anchor::new(0).now());
         }
         let call = Call { model: self.model.clone(), ..Call::new(Origin::Observer, timeline) };
         let call = match self.outcome {
@@ -55,14 +62,7 @@ impl Hop {
             kind: Some(self.kind),
             dependency: Some(self.dependency.clone()),
             call: Some(Box::new(call)),
-            ..Span::new(
-                NEXT.fetch_add(1, Ordering::Relaxed),
-                None,
-                "job".into(),
-                self.operation.clone(),
-                begun,
-                self.outcome.map(|_| end),
-            )
+            ..Span::new(self.id, None, "job".into(), self.operation.clone(), begun, self.outcome.map(|_| end))
         }
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn hand_over(admin: &str, id: &str, run: Run) {
     Receiver::find(admin.parse().unwrap(), id).unwrap().tell(&last).unwrap();
 }
 
-/// A run that goes on, and says so every second. Dropped, it says no more.
+/// A run that goes on, and says so all the time. Dropped, it says no more.
 pub(crate) struct Going {
     over: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -102,15 +102,17 @@ impl Drop for Going {
 /// Tells of a run that goes on: of these calls those that ended, and those that are open.
 pub(crate) fn goes_on(admin: &str, id: &str, name: &str, hops: &[Hop]) -> Going {
     let started = start();
-    let (open, ended): (Vec<Span>, Vec<Span>) = hops.iter().map(|hop| hop.span(started)).partition(Span::is_open);
-    let losses = Losses { recorded: ended.len() as u64, open: open.len() as u64, ..Losses::default() }.balanced();
-    let news = Handoff { started, ended, open, losses, ..Handoff::new(name.into()) };
-    let receiver = Receiver::find(admin.parse().unwrap(), id).unwrap();
-    receiver.tell(&news).unwrap();
+    let (receiver, hops, name) = (Receiver::find(admin.parse().unwrap(), id).unwrap(), hops.to_vec(), Name::from(name));
+    let tell = move || {
+        let (open, ended): (Vec<Span>, Vec<Span>) = hops.iter().map(|hop| hop.span(started)).partition(Span::is_open);
+        let losses = Losses { recorded: ended.len() as u64, open: open.len() as u64, ..Losses::default() }.balanced();
+        receiver.tell(&Handoff { started, ended, open, losses, ..Handoff::new(name.clone()) }).unwrap();
+    };
+    tell();
     let (over, is_over) = channel();
     let thread = thread::spawn(move || {
-        while is_over.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-            receiver.tell(&news).unwrap();
+        while is_over.recv_timeout(Duration::from_millis(250)) == Err(RecvTimeoutError::Timeout) {
+            tell();
         }
     });
     Going { over: Some(over), thread: Some(thread) }

@@ -24,6 +24,7 @@ use crate::attribution::judge_with;
 use crate::export::metrics::{Metrics, OpenCalls, Target};
 use crate::export::otlp::Exporter;
 use crate::export::prometheus::Prometheus;
+use crate::export::report;
 use crate::model::clock::{Anchor, nanos};
 use crate::model::{ConnectionFact, Live, Losses, Name, Nanos, Run, Span, redact};
 use calls::Calls;
@@ -31,7 +32,7 @@ use sources::{News, Sources};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::Store;
+use store::{Judged, Store};
 
 /// How long a run that tells nothing any more is taken to be there: it tells every second.
 pub const SILENCE: Duration = Duration::from_secs(30);
@@ -214,7 +215,7 @@ impl Hub {
         if let Some(run) = state.calls.told(&span, &state.store) {
             let judgement = judge_with(&run, state.sources.own(), state.store.history());
             state.metrics.verdict(&run.name, &judgement);
-            state.store.keep(run, judgement, now);
+            state.store.keep(Judged { id: report::run_id(&run), run, judgement }, now);
         }
         state.store.learn(&span);
         state.calls.keep(span);
@@ -236,15 +237,14 @@ impl Hub {
             state.count(span, now);
             state.store.learn(span);
         }
-        if let Some((mut run, losses)) = whole {
-            going::set_root(&mut run, going::root_of(id));
+        if let Some((run, losses)) = whole {
             let judgement = judge_with(&run, &losses, state.store.history());
             state.metrics.run(&run, &judgement);
             if let Some(exporter) = self.exporter.as_ref().filter(|_| !exported) {
                 exporter.run(&run, Some(&judgement));
             }
             state.sources.over(id);
-            state.store.keep(run, judgement, now);
+            state.store.keep(Judged { id: going::id_of(id), run, judgement }, now);
         }
         Ok(())
     }

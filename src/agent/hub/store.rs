@@ -43,6 +43,8 @@ struct Kept {
 /// A run and what came of it.
 #[derive(Debug)]
 pub(super) struct Judged {
+    /// Which one.
+    pub(super) id: String,
     pub(super) run: Run,
     pub(super) judgement: Judgement,
 }
@@ -88,10 +90,10 @@ impl Store {
     }
 
     /// Keeps a run that was judged. The oldest ones go where there are too many, or they take too much; the last one always stays.
-    pub(super) fn keep(&mut self, run: Run, judgement: Judgement, at: Nanos) {
-        let weight = weight_of_run(&run);
+    pub(super) fn keep(&mut self, judged: Judged, at: Nanos) {
+        let weight = weight_of_run(&judged.run);
         self.held += weight;
-        self.runs.push_back(Kept { at, weight, judged: Arc::new(Judged { run, judgement }) });
+        self.runs.push_back(Kept { at, weight, judged: Arc::new(judged) });
         self.forget_more();
     }
 

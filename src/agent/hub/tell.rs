@@ -8,6 +8,7 @@ use super::{Hub, State};
 use crate::attribution::{Judgement, findings};
 use crate::export::report::{self, DependencyReport, OpenReport, Report, RunReport};
 use crate::model::{Losses, Name, Nanos, Phase, Run, Span, SpanId};
+use std::borrow::Cow;
 use std::sync::{Arc, MutexGuard};
 
 /// How much of the report is asked for.
@@ -51,7 +52,7 @@ impl Hub {
     #[must_use]
     pub fn report(&self, making: Option<(&Run, &Judgement)>) -> Report {
         let moment = self.moment(Steps::All);
-        let runs = moment.judged(making).map(|(run, judgement)| report::run_report(run, judgement)).collect();
+        let runs = moment.judged(making).map(|judged| judged.whole()).collect();
         self.made(moment, making, runs)
     }
 
@@ -65,11 +66,8 @@ impl Hub {
         };
         let moment = self.moment(Steps::All);
         let runs = match id {
-            None => moment.judged(making).map(|(run, judgement)| report::run_brief(run, judgement)).collect(),
-            Some(id) => {
-                let (run, judgement) = moment.judged(making).filter(|(run, _)| report::run_id(run) == id).last()?;
-                vec![report::run_report(run, judgement)]
-            }
+            None => moment.judged(making).map(|judged| judged.brief()).collect(),
+            Some(id) => vec![moment.judged(making).filter(|judged| judged.id == id).last()?.whole()],
         };
         Some(self.made(moment, making, runs))
     }
@@ -91,7 +89,7 @@ impl Hub {
         let moment = self.moment(Steps::Fresh);
         let fresh = usize::try_from(told.runs.saturating_sub(before)).unwrap_or(usize::MAX);
         let known = moment.runs.len().saturating_sub(fresh);
-        let runs = moment.judged(making).skip(known).map(|(run, judgement)| report::run_brief(run, judgement)).collect();
+        let runs = moment.judged(making).skip(known).map(|judged| judged.brief()).collect();
         Some(self.made(moment, making, runs))
     }
 
@@ -137,7 +135,7 @@ impl Hub {
         Moment {
             now,
             runs: state.store.runs().cloned().collect(),
-            going: state.going(now),
+            going: state.going(),
             rest: Run { start: now, seen_until: now, connections, spans: state.calls.recent(), ..Run::default() },
             dependencies: state.store.dependencies(steps, now),
             losses: state.sources.losses(),
@@ -147,7 +145,7 @@ impl Hub {
 
     /// The report of a moment, with these of its runs.
     fn made(&self, moment: Moment, making: Option<(&Run, &Judgement)>, runs: Vec<RunReport>) -> Report {
-        let all: Vec<&Run> = moment.judged(making).map(|(run, _)| run).chain([&moment.rest]).collect();
+        let all: Vec<&Run> = moment.judged(making).map(|judged| judged.run).chain([&moment.rest]).collect();
         let found = findings(&all);
         let Moment { now, dependencies, losses, notes, .. } = moment;
         Report { runs, ..report::report_with(self.source, now, &[], &found, dependencies, &losses, notes) }
@@ -156,9 +154,27 @@ impl Hub {
 
 impl Moment {
     /// The runs, the oldest first, those that go on last.
-    fn judged<'a>(&'a self, making: Option<(&'a Run, &'a Judgement)>) -> impl Iterator<Item = (&'a Run, &'a Judgement)> {
-        let kept = self.runs.iter().map(|kept| &**kept);
-        kept.chain(&self.going).map(|judged| (&judged.run, &judged.judgement)).chain(making)
+    fn judged<'a>(&'a self, making: Option<(&'a Run, &'a Judgement)>) -> impl Iterator<Item = One<'a>> {
+        let kept = self.runs.iter().map(|kept| &**kept).chain(&self.going);
+        let kept = kept.map(|Judged { id, run, judgement }| One { id: Cow::from(id), run, judgement });
+        kept.chain(making.map(|(run, judgement)| One { id: Cow::from(report::run_id(run)), run, judgement }))
+    }
+}
+
+/// One run of a moment.
+struct One<'a> {
+    id: Cow<'a, str>,
+    run: &'a Run,
+    judgement: &'a Judgement,
+}
+
+impl One<'_> {
+    fn whole(self) -> RunReport {
+        RunReport { id: self.id.into_owned(), ..report::run_report(self.run, self.judgement) }
+    }
+
+    fn brief(self) -> RunReport {
+        RunReport { id: self.id.into_owned(), ..report::run_brief(self.run, self.judgement) }
     }
 }
 

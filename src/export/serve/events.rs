@@ -31,7 +31,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a reader may take nothing.
 const STALLED: Duration = Duration::from_secs(30);
 /// News that a reader may be behind before it is told everything instead.
-const BEHIND_MAX: usize = 8;
+pub(super) const BEHIND_MAX: usize = 8;
 
 /// Tells what goes on, as the text of events. Must not block for long.
 pub(crate) trait Tell: Send + Sync {
@@ -86,7 +86,12 @@ impl Events {
 }
 
 /// Passes events on to one reader until it leaves.
-async fn pass(source: Arc<dyn Tell>, mut news: broadcast::Receiver<Bytes>, reader: mpsc::Sender<Bytes>, stalled: Arc<Notify>) {
+pub(super) async fn pass(
+    source: Arc<dyn Tell>,
+    mut news: broadcast::Receiver<Bytes>,
+    reader: mpsc::Sender<Bytes>,
+    stalled: Arc<Notify>,
+) {
     let mut next = Bytes::from(source.all());
     loop {
         match timeout(STALLED, reader.send(next)).await {

@@ -4,6 +4,8 @@ use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// News enough to be too far behind.
+const BEHIND: usize = 2 * events::BEHIND_MAX;
 /// Far above what anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -189,9 +191,6 @@ fn a_reader_that_is_slow_is_told_all_anew_and_keeps_nobody_waiting() {
     assert!(told.len() < BEHIND + 1 && told[1..].iter().any(|(name, _)| name == "all"), "{told:?}");
 }
 
-/// News enough to be too far behind.
-const BEHIND: usize = 16;
-
 #[test]
 fn no_more_listen_than_there_is_room_for_and_others_are_answered_all_the_same() {
     let numbers = Arc::new(Numbers::default());
@@ -215,4 +214,17 @@ fn ask_some(server: &Server) -> String {
     let mut line = String::new();
     BufReader::new(begin(server.address(), "GET /api/events", "localhost")).read_line(&mut line).unwrap();
     line
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_has_stopped_to_read_is_let_go() {
+    let news = tokio::sync::broadcast::Sender::new(events::BEHIND_MAX);
+    let (reader, unread) = tokio::sync::mpsc::channel(1);
+    let stalled = Arc::new(Notify::new());
+    let passing = events::pass(Arc::new(Numbers::default()), news.subscribe(), reader, Arc::clone(&stalled));
+    // A heartbeat is enough to notice.
+    let passing = tokio::spawn(passing);
+    stalled.notified().await;
+    passing.await.unwrap();
+    drop(unread);
 }

@@ -6,7 +6,7 @@ use crate::model::{Losses, Outcome};
 fn keep(store: &mut Store, name: &str, calls: &[Span], at: Nanos) {
     let run = run(name, calls);
     let judgement = judge(&run, &Losses::default());
-    store.keep(run, judgement, at);
+    store.keep(Judged { id: name.to_owned(), run, judgement }, at);
 }
 
 fn names(store: &Store) -> Vec<&str> {

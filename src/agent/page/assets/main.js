@@ -16,7 +16,6 @@ const TABS = [
   ["dependencies", "Dependencies"],
   ["findings", "Findings"],
 ];
-const HOSTS = location.host;
 
 const byId = (id) => document.getElementById(id);
 const view = byId("view");
@@ -145,7 +144,7 @@ function drawRuns() {
       nothing,
       h("b", {}, "No run and no failed call so far."),
       h("p", {}, "Hand a program's runs over to here:"),
-      h("pre", { tabindex: 0 }, `hopwatch run --agent ${HOSTS} -- python job.py`),
+      h("pre", { tabindex: 0 }, `hopwatch run --agent ${location.host} -- python job.py`),
       h("p", {}, "or lead its calls through the gateway: those that fail, or take far longer than usual, are told here. All calls are counted under ", h("a", { href: "#/dependencies" }, "Dependencies"), "."),
     );
   }
@@ -234,8 +233,10 @@ listen({
     later();
   },
   changes(report) {
+    const was = state.runs.has(at.run);
     announce(known.change(report));
-    if (at.run !== null && report.runs.some((run) => run.id === at.run)) runView.show(at.run, back());
+    // One that went on and is gone is asked for too: that it is not kept is said.
+    if (report.runs.some((run) => run.id === at.run) || (was && !state.runs.has(at.run))) runView.show(at.run, back());
     later();
   },
   open(report) {
