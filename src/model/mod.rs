@@ -16,6 +16,7 @@ pub mod grpc;
 pub mod human;
 pub mod names;
 pub mod naming;
+pub mod palette;
 pub mod redact;
 pub mod run;
 pub mod span;
