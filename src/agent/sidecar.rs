@@ -2,7 +2,7 @@
 
 use super::admin::{Admin, AdminServer};
 use super::config::{self, PemError};
-use super::hub::{self, Hub, HubError, HubOptions};
+use super::hub::{self, Batches, Hub, HubError, HubOptions};
 use super::providers::ProviderRoutes;
 use super::{address, base_url, gateway};
 use crate::export::otlp::Exporter;
@@ -102,6 +102,7 @@ pub struct Sidecar {
     settings: config::Settings,
     environment: Environment,
     hub: Arc<Hub>,
+    batches: Batches,
     admin: Arc<Admin>,
     server: AdminServer,
     gateway: Gateway,
@@ -145,11 +146,13 @@ impl Sidecar {
         for (address, listener, route) in tcp {
             tcp_entrances.push((address, gateway.lead(listener, route)?));
         }
-        let (view, connections) = (gateway.view(), gateway.view());
+        let view = gateway.view();
+        let (asked, taken, connections) = (view.clone(), view.clone(), view.clone());
         let hub = Arc::new(Hub::new(HubOptions {
             anchor,
             source: "agent",
-            ask: Box::new(move || view.look()),
+            ask: Box::new(move || asked.look()),
+            take: Some(Box::new(move || taken.take())),
             loose: true,
             connections: Some(Box::new(move || connections.connections())),
             exporter,
@@ -157,10 +160,11 @@ impl Sidecar {
             keep_for: *settings.agent.keep_for,
             silence: hub::SILENCE,
         })?);
+        let batches = Batches::start(Arc::clone(&hub), move |timeout| view.wait_for_batch(timeout))?;
         let operators = Admin::new(Arc::clone(&hub), None);
         let server = operators.serve(admin, true)?;
         operators.set_ready(true);
-        Ok(Self { settings, environment, hub, admin: operators, server, gateway, entrances, tcp_entrances, is_given })
+        Ok(Self { settings, environment, hub, batches, admin: operators, server, gateway, entrances, tcp_entrances, is_given })
     }
 
     /// Where clients come in.
@@ -271,9 +275,10 @@ impl Sidecar {
 
     /// Ends: cuts off what is under way, and sends what is left to the collector, at most for so long.
     pub fn finish(self, export: Duration) {
-        let Self { hub, server, gateway, .. } = self;
+        let Self { hub, batches, server, gateway, .. } = self;
         // The hub has a view of its own of what it saw.
         gateway.close();
+        drop(batches);
         hub.shutdown(export);
         drop(server);
     }

@@ -51,12 +51,29 @@ pub(super) struct Part {
     pub(super) time: Nanos,
 }
 
+/// A stretch of the path, on the run's clock, and what it is charged to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch<'a> {
+    pub(super) start: Nanos,
+    pub(super) end: Nanos,
+    pub(super) kind: Option<Kind>,
+    pub(super) dependency: Option<&'a Name>,
+    pub(super) phase: Phase,
+    /// The call, or whatever else of a known kind, as an index into the run's spans; `None` = the caller itself.
+    pub(super) span: Option<u32>,
+}
+
 impl<'a> Account<'a> {
     pub(super) fn of(run: &'a Run, history: &'a History) -> Self {
+        Self::with_path(run, history, None)
+    }
+
+    /// The same, and in `path` every stretch of the path, in any order.
+    pub(super) fn with_path(run: &'a Run, history: &'a History, path: Option<&mut Vec<Stretch<'a>>>) -> Self {
         let horizon = run.horizon();
         let total = horizon - run.start;
         let forest = Forest::build(&run.spans, Some(horizon), &nested(run, horizon));
-        let mut ledger = Ledger::new(run, &forest);
+        let mut ledger = Ledger::new(run, &forest, path);
         let decomposition = path::decomposition(&forest, Some(horizon));
         let tree = decomposition.trees.iter().find(|tree| tree.root == 0).or(decomposition.trees.first());
         // Whatever the root span does not cover of the run is the caller's.
@@ -180,9 +197,12 @@ impl<'a> Row<'a> {
 }
 
 /// Rows in the making.
-struct Ledger<'a, 'f> {
+struct Ledger<'a, 'f, 'p> {
     run: &'a Run,
     forest: &'f Forest,
+    path: Option<&'p mut Vec<Stretch<'a>>>,
+    /// How far the clock of what is charged is behind the run's, modulo 2^64.
+    behind: Nanos,
     blocks: Blocks<'a>,
     /// For each span the call, or the span of a known kind, that its own time belongs to.
     holders: Vec<u32>,
@@ -192,8 +212,8 @@ struct Ledger<'a, 'f> {
     rows: Vec<Row<'a>>,
 }
 
-impl<'a, 'f> Ledger<'a, 'f> {
-    fn new(run: &'a Run, forest: &'f Forest) -> Self {
+impl<'a, 'f, 'p> Ledger<'a, 'f, 'p> {
+    fn new(run: &'a Run, forest: &'f Forest, path: Option<&'p mut Vec<Stretch<'a>>>) -> Self {
         let mut holders = vec![NONE; run.spans.len()];
         for &at in &forest.order {
             let parent = forest.parent[at as usize];
@@ -202,7 +222,8 @@ impl<'a, 'f> Ledger<'a, 'f> {
             holders[at as usize] = if holds { at } else { holders.get(parent as usize).copied().unwrap_or(NONE) };
         }
         let blocks = Blocks::of(run);
-        Self { run, forest, blocks, holders, index: FxHashMap::default(), places: FxHashMap::default(), rows: Vec::new() }
+        let (index, places, rows) = (FxHashMap::default(), FxHashMap::default(), Vec::new());
+        Self { run, forest, path, behind: 0, blocks, holders, index, places, rows }
     }
 
     fn section(&mut self, span: u32, charge: Charge, start: Nanos, end: Nanos) {
@@ -216,8 +237,19 @@ impl<'a, 'f> Ledger<'a, 'f> {
             _ if charge == Charge::Callee || self.forest.is_client(holder) || is_call(held) => {
                 self.hop(holder, start, end);
             }
-            _ => self.add(held.kind, held.dependency.as_ref(), Phase::Own, holder, end - start, false),
+            _ => {
+                let (kind, dependency) = (held.kind, held.dependency.as_ref());
+                self.add(kind, dependency, Phase::Own, holder, end - start, false);
+                self.lies(start, end, kind, dependency, Phase::Own, holder);
+            }
         }
+    }
+
+    /// Where on the path something lies that is charged.
+    fn lies(&mut self, start: Nanos, end: Nanos, kind: Option<Kind>, dependency: Option<&'a Name>, phase: Phase, span: u32) {
+        let Some(path) = self.path.as_deref_mut().filter(|_| start != end) else { return };
+        let [start, end] = [start, end].map(|at| at.wrapping_add(self.behind));
+        path.push(Stretch { start, end, kind, dependency, phase, span: (span != NONE).then_some(span) });
     }
 
     /// Time inside a call: its phases in time order, and what they do not cover.
@@ -230,19 +262,29 @@ impl<'a, 'f> Ledger<'a, 'f> {
         let dependency = span.dependency.as_ref().or_else(|| self.forest.callee(hop, &self.run.spans));
         let (from, to) = (self.forest.to_own_clock(hop, start), self.forest.to_own_clock(hop, end));
         let mut rest = end - start;
+        // What is told of lies at its place as far as both clocks run alike, and what is not told of lies between.
+        self.behind = start.wrapping_sub(from);
+        let mut at = from;
         if let Some(call) = &span.call {
             for tile in call.timeline.within(from, to) {
                 // A moved clock that met its limits must not make time.
                 let time = (tile.end - tile.start).min(rest);
                 rest -= time;
+                self.lies(at, tile.start, span.kind, dependency, Phase::Wait, hop);
+                at = tile.start + time;
                 match tile.phase {
-                    Phase::Own => self.own(None, None, tile.start, tile.start + time),
-                    Phase::Stall => self.stalled(tile.start, tile.start + time, tile.cause),
-                    phase => self.add(span.kind, dependency, phase, hop, time, span.inferred),
+                    Phase::Own => self.own(None, None, tile.start, at),
+                    Phase::Stall => self.stalled(tile.start, at, tile.cause),
+                    phase => {
+                        self.add(span.kind, dependency, phase, hop, time, span.inferred);
+                        self.lies(tile.start, at, span.kind, dependency, phase, hop);
+                    }
                 }
             }
         }
         self.add(span.kind, dependency, Phase::Wait, hop, rest, true);
+        self.lies(at, from.wrapping_add(end - start), span.kind, dependency, Phase::Wait, hop);
+        self.behind = 0;
     }
 
     /// The caller's own time, which is a stall where the caller was blocked. Of start-up the named part that it is of.
@@ -254,6 +296,7 @@ impl<'a, 'f> Ledger<'a, 'f> {
                 Some(stall) => self.blocked(kind, Blocker::of(stall), end - start),
                 None => self.add(kind, None, phase, NONE, end - start, false),
             }
+            self.lies(start, end, kind, None, phase, NONE);
             if let Some(part) = part.filter(|_| start < end) {
                 let at = self.row(kind, None, phase);
                 self.rows[at].add_part_of_startup(part, end - start);
@@ -265,6 +308,7 @@ impl<'a, 'f> Ledger<'a, 'f> {
     fn stalled(&mut self, start: Nanos, end: Nanos, cause: Option<StallCause>) {
         let blocker = self.blocks.blocker(start, end, cause);
         self.blocked(None, blocker, end - start);
+        self.lies(start, end, None, None, Phase::Stall, NONE);
     }
 
     fn blocked(&mut self, kind: Option<Kind>, blocker: Blocker<'a>, time: Nanos) {

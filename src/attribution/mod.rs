@@ -15,6 +15,7 @@ mod account;
 mod baseline;
 mod blame;
 mod cause;
+mod critical;
 mod ending;
 mod exceeded;
 mod failure;
@@ -30,6 +31,7 @@ mod stalls;
 mod verdict;
 
 pub use blame::blame;
+pub use critical::{PathPiece, critical_path};
 pub use exceeded::exceeded;
 pub use findings::findings;
 pub use history::{History, PastCall};

@@ -351,6 +351,17 @@ impl GatewayView {
         self.0.recorder.look()
     }
 
+    /// Waits until so much has ended that it is worth to be taken, or for so long, or until the gateway is closed.
+    pub fn wait_for_batch(&self, timeout: Duration) {
+        self.0.recorder.wait_for_batch(timeout);
+    }
+
+    /// What ended since it was last taken or looked at, but for that which another try may join: a look tells that.
+    #[must_use]
+    pub fn take(&self) -> Vec<Span> {
+        self.0.recorder.take()
+    }
+
     /// What is open now. What ended is left for the next look.
     #[must_use]
     pub fn open(&self) -> Vec<Span> {

@@ -229,12 +229,17 @@ impl Hops {
         }
     }
 
+    /// The hops of a source without an end that no other try can join, those alone: it costs nothing for the others.
+    pub(crate) fn take_over(&mut self) -> Vec<Hop> {
+        // Room for as many again: to grow step by step copies them over and over.
+        let room = Vec::with_capacity(self.over.len());
+        std::mem::replace(&mut self.over, room)
+    }
+
     /// The hops that are over for good, as `may_change` says of each and whether another try of it is awaited, and were not told before.
     pub(crate) fn settled(&mut self, may_change: &dyn Fn(&Hop, bool) -> bool) -> Vec<Hop> {
         let awaited: FxHashSet<Place> = self.waiting.values().flatten().copied().collect();
-        // Room for as many again: to grow step by step copies them over and over.
-        let room = Vec::with_capacity(self.over.len());
-        let mut settled = std::mem::replace(&mut self.over, room);
+        let mut settled = self.take_over();
         let mut told = Vec::new();
         for (place, hop) in self.list.iter_mut().skip(self.untold) {
             if !hop.told && !hop.gone && !hop.continued && !may_change(hop, awaited.contains(&place)) {

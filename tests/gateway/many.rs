@@ -2,9 +2,15 @@
 
 use crate::peer::Peer;
 use crate::through::{Through, leading_to, wait_until};
-use crate::wire::Wire;
+use crate::wire::{PATIENCE, Wire};
+use hopwatch::gateway::{Gateway, Keep, Options};
 use hopwatch::model::ConnectionState::{New, Reused};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use hopwatch::model::clock::Anchor;
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 #[test]
 fn ten_thousand_one_after_the_other() {
@@ -66,4 +72,46 @@ fn five_hundred_at_once() {
         assert_eq!((count(New), count(Reused)), (MANY, MANY));
         wait_until("all connections are closed with it", || peer.open() == 0);
     }
+}
+
+#[test]
+fn what_ended_is_taken_in_batches_and_each_is_told_once() {
+    const MANY: usize = 1_000;
+    let peer = Peer::new(|wire, _| {
+        while wire.try_message(false).is_ok() {
+            wire.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (anchor, settings) = (Anchor::new(0), leading_to(peer.address()));
+    let options = Options { anchor, keep: Keep::Open, workers: 1, listeners: vec![listener], settings };
+    let gateway = Gateway::start(options).unwrap();
+    let view = gateway.view();
+    let over = Arc::new(AtomicBool::new(false));
+    let taker = thread::spawn({
+        let (view, over) = (view.clone(), Arc::clone(&over));
+        move || {
+            let mut taken = Vec::new();
+            while !over.load(Ordering::SeqCst) {
+                view.wait_for_batch(PATIENCE * 10);
+                taken.extend(view.take());
+            }
+            taken
+        }
+    });
+    let mut client = Wire::to(address);
+    for _ in 0..MANY {
+        assert_eq!(client.get("/thing").text(), "ok");
+    }
+    drop(client);
+    over.store(true, Ordering::SeqCst);
+    // Whoever waits for another batch is woken.
+    gateway.close();
+    let mut told = taker.join().unwrap();
+    assert!(told.len() > MANY / 2, "only what fills no batch is left: {}", told.len());
+    told.extend(view.look().ended);
+    let ids: HashSet<_> = told.iter().map(|span| span.id).collect();
+    let losses = view.losses();
+    assert_eq!((told.len(), ids.len(), losses.recorded, losses.open), (MANY, MANY, MANY as u64, 0));
 }

@@ -15,6 +15,7 @@ pub(in crate::agent) fn quiet_hub() -> Arc<Hub> {
     let options = HubOptions {
         anchor: Anchor::new(0),
         source: "agent",
+        take: None,
         ask: Box::new(Default::default),
         loose: true,
         connections: None,

@@ -4,6 +4,7 @@
 //! ([`super::handoff`]). It counts for Prometheus, exports to a collector, remembers what is normal, and keeps the last runs with their
 //! verdicts. One lock, held for the time that this takes; the data path never waits for it.
 
+mod batches;
 mod calls;
 mod sources;
 mod store;
@@ -11,6 +12,7 @@ mod store;
 pub(in crate::agent) mod tests;
 mod weight;
 
+pub use batches::Batches;
 pub use sources::Unheard;
 
 use crate::attribution::{Judgement, findings, judge_with};
@@ -34,6 +36,8 @@ const GONE_TOLD: usize = 10;
 
 /// Asks the hub's own source what goes on.
 pub type Ask = Box<dyn Fn() -> Live + Send + Sync>;
+/// Takes from the hub's own source what ended and is over for good.
+pub type Take = Box<dyn Fn() -> Vec<Span> + Send + Sync>;
 /// Asks the hub's own source for the connections of clients that it remembers.
 pub type AskConnections = Box<dyn Fn() -> Vec<ConnectionFact> + Send + Sync>;
 
@@ -45,6 +49,8 @@ pub struct HubOptions {
     pub source: &'static str,
     /// Its own source.
     pub ask: Ask,
+    /// Takes from it what ended, between two looks: see [`Batches`].
+    pub take: Option<Take>,
     /// What that tells is of no run that will be told.
     pub loose: bool,
     /// Connections of clients, as far as its own source sees them.
@@ -94,8 +100,10 @@ pub struct Hub {
     anchor: Anchor,
     source: &'static str,
     ask: Ask,
+    take: Option<Take>,
     loose: bool,
-    /// Held while its own source is asked, so that an older answer never comes after a newer one.
+    /// Held while its own source is asked, so that an older answer never comes after a newer one, and until what was made of that is told:
+    /// its counts are those of the hops that were counted.
     asking: Mutex<()>,
     connections: Option<AskConnections>,
     exporter: Option<Exporter>,
@@ -125,7 +133,7 @@ impl Hub {
     /// # Errors
     /// Metrics cannot be made, which a test of their names excludes.
     pub fn new(options: HubOptions) -> Result<Self, HubError> {
-        let HubOptions { anchor, source, ask, loose, connections, exporter, keep_runs, keep_for, silence } = options;
+        let HubOptions { anchor, source, ask, take, loose, connections, exporter, keep_runs, keep_for, silence } = options;
         let prometheus = Prometheus::new()?;
         let mut recorders = vec![prometheus.recorder()];
         recorders.extend(exporter.as_ref().and_then(Exporter::recorder).map(|recorder| Arc::new(recorder) as _));
@@ -139,7 +147,7 @@ impl Hub {
             fresh: None,
         };
         let (asking, state) = (Mutex::default(), Mutex::new(state));
-        Ok(Self { anchor, source, ask, loose, asking, connections, exporter, prometheus, state })
+        Ok(Self { anchor, source, ask, take, loose, asking, connections, exporter, prometheus, state })
     }
 
     /// Now, by the clock of its own source.
@@ -150,32 +158,53 @@ impl Hub {
 
     /// Asks its own source what goes on. To be called every 100 ms or so, and by whoever looks.
     pub fn look(&self) {
-        let _alone = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_alone(&self.alone());
+    }
+
+    fn alone(&self) -> MutexGuard<'_, ()> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_alone(&self, _alone: &MutexGuard<'_, ()>) {
         let Live { ended, open, losses, .. } = (self.ask)();
         let now = self.now();
         let mut state = self.state();
-        for span in ended {
-            state.count(&span);
-            if self.loose {
-                self.call_of_no_run(&mut state, span, &losses, now);
-            } else {
-                state.store.learn(&span);
-            }
-        }
         state.sources.tell(open, losses);
+        self.ended(&mut state, ended, now);
         state.sources.forget_silent(now);
         state.store.forget_old(now);
         state.set_gauges(self.exporter.as_ref(), now);
         self.prometheus.upkeep();
     }
 
+    /// Takes from its own source what ended, and leaves the rest for the next look.
+    fn take(&self) {
+        let Some(take) = &self.take else { return };
+        let _alone = self.alone();
+        let ended = take();
+        let now = self.now();
+        self.ended(&mut self.state(), ended, now);
+    }
+
+    /// Hops of its own source ended.
+    fn ended(&self, state: &mut State, ended: Vec<Span>, now: Nanos) {
+        for span in ended {
+            state.count(&span);
+            if self.loose {
+                self.call_of_no_run(state, span, now);
+            } else {
+                state.store.learn(&span);
+            }
+        }
+    }
+
     /// A call of no run ended.
-    fn call_of_no_run(&self, state: &mut State, span: Span, losses: &Losses, now: Nanos) {
+    fn call_of_no_run(&self, state: &mut State, span: Span, now: Nanos) {
         if let Some(exporter) = &self.exporter {
             exporter.hop(&span, span.call.as_ref().and_then(|call| call.trace_id));
         }
         if let Some(run) = state.calls.told(&span, &state.store) {
-            let judgement = judge_with(&run, losses, state.store.history());
+            let judgement = judge_with(&run, state.sources.own(), state.store.history());
             state.metrics.verdict(&run.name, &judgement);
             state.store.keep(run, judgement, now);
         }
@@ -231,14 +260,16 @@ impl Hub {
     /// The metrics as Prometheus scrapes them.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.look();
+        let alone = self.alone();
+        self.look_alone(&alone);
         self.prometheus.render()
     }
 
     /// The report: the runs kept, with `making`, a run that goes on, and every dependency.
     #[must_use]
     pub fn report(&self, making: Option<(&Run, &Judgement)>) -> Report {
-        self.look();
+        let alone = self.alone();
+        self.look_alone(&alone);
         let connections = self.connections.as_ref().map(|ask| ask()).unwrap_or_default();
         let now = self.now();
         let state = self.state();
@@ -254,7 +285,8 @@ impl Hub {
     /// The calls that are open.
     #[must_use]
     pub fn open(&self) -> OpenReport {
-        self.look();
+        let alone = self.alone();
+        self.look_alone(&alone);
         let state = self.state();
         let spans: Vec<(Option<Name>, Span)> = state.sources.open().map(|(run, span)| (run.cloned(), span.clone())).collect();
         report::open(self.now(), &spans, |span| state.store.history().usual(span))

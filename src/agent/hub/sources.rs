@@ -105,6 +105,11 @@ impl Sources {
         self.own = Told { open, losses };
     }
 
+    /// What the hub's own source counted when it last told.
+    pub(super) const fn own(&self) -> &Losses {
+        &self.own.losses
+    }
+
     /// A run tells at `now`. Before these it had told `before` hops that ended, and now as many as `ended`; how many of these are known
     /// already, since an answer was lost on its way.
     pub(super) fn hear(&mut self, id: &str, news: News, now: Nanos) -> Result<usize, Unheard> {

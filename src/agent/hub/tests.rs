@@ -54,10 +54,11 @@ impl Subject {
 
     fn with(silence: Duration, loose: bool) -> Self {
         let own: Arc<Mutex<Live>> = Arc::default();
-        let told = Arc::clone(&own);
+        let (told, taken) = (Arc::clone(&own), Arc::clone(&own));
         let hub = Hub::new(HubOptions {
             anchor: Anchor::new(0),
             source: "agent",
+            take: Some(Box::new(move || std::mem::take(&mut taken.lock().unwrap().ended))),
             ask: Box::new(move || {
                 let mut live = told.lock().unwrap();
                 Live { ended: std::mem::take(&mut live.ended), ..live.clone() }
@@ -250,7 +251,7 @@ fn what_went_through_the_gateway_is_counted_by_the_record_below_alone() {
 enum Step {
     Word { run: usize, ended: usize, again: bool },
     End { run: usize },
-    Own { ended: usize },
+    Own { ended: usize, is_batch: bool },
     Look,
 }
 
@@ -258,7 +259,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..4_usize, 0..4_usize, any::<bool>()).prop_map(|(run, ended, again)| Step::Word { run, ended, again }),
         (0..4_usize).prop_map(|run| Step::End { run }),
-        (0..3_usize).prop_map(|ended| Step::Own { ended }),
+        (0..3_usize, any::<bool>()).prop_map(|(ended, is_batch)| Step::Own { ended, is_batch }),
         Just(Step::Look),
     ]
 }
@@ -298,10 +299,13 @@ proptest! {
                     prop_assert_eq!(subject.end(&name, count, &[], run(&name, told), losses(count, 0)).is_err(), *over);
                     *over = true;
                 }
-                Step::Own { ended: count } => {
+                Step::Own { ended: count, is_batch } => {
                     own += count as u64;
                     let calls = (0..count).map(|_| { next += 1; ended(next, "docs", Outcome::Ok) }).collect();
                     subject.told(Live { ended: calls, open: Vec::new(), losses: losses(own, 0), now: T0 });
+                    if is_batch {
+                        subject.hub.take();
+                    }
                     subject.hub.look();
                 }
                 Step::Look => subject.hub.look(),

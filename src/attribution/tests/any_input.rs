@@ -1,4 +1,4 @@
-use super::super::{History, decompose, findings, judge_with, self_times};
+use super::super::{History, critical_path, decompose, findings, judge_with, self_times};
 use super::*;
 use crate::model::{ConnectionFact, SpanId, Stall};
 use proptest::prelude::*;
@@ -154,6 +154,21 @@ proptest! {
             prop_assert!(!verdict.sentence.is_empty());
         }
         prop_assert!(findings(&[&run, &run]).iter().all(|finding| finding.runs <= 2));
+    }
+
+    #[test]
+    fn the_critical_path_has_no_gap_and_sums_to_blame(run in any_run()) {
+        let mut at = run.start;
+        let mut sums = std::collections::BTreeMap::new();
+        for piece in critical_path(&run) {
+            prop_assert_eq!(piece.start, at, "it begins where the one before ended");
+            prop_assert!(piece.end > piece.start);
+            at = piece.end;
+            *sums.entry(piece.component).or_insert(0) += piece.end - piece.start;
+        }
+        prop_assert_eq!(at, run.horizon());
+        let blame = judge(&run).blame.into_iter().map(|row| (row.component, row.time)).collect();
+        prop_assert_eq!(sums, blame);
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Onlookers {
             anchor,
             source: plan.source,
             ask: Box::new(move || asked.look()),
+            take: None,
             loose: false,
             connections: None,
             exporter: None,

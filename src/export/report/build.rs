@@ -2,9 +2,10 @@
 
 use super::{
     AttemptReport, BlameReport, ByteReport, ClientReport, ConnectionCounts, DependencyReport, EvidenceReport, FindingReport,
-    HopReport, LossReport, PhaseSummary, PhaseTimes, RaisedAtReport, Report, RunReport, SCHEMA, TokenReport, VerdictReport,
+    HopReport, LossReport, PathPieceReport, PhaseSummary, PhaseTimes, RaisedAtReport, Report, RunReport, SCHEMA, TokenReport,
+    VerdictReport,
 };
-use crate::attribution::Judgement;
+use crate::attribution::{Judgement, PathPiece, critical_path};
 use crate::model::clock::rfc3339;
 use crate::model::{
     Attempt, BlameRow, Call, ConnectionState, Evidence, Finding, Kind, Losses, Nanos, Origin, Phase, RaisedAt, Reason, Run, Span,
@@ -57,17 +58,32 @@ fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
     let mut hops: Vec<HopReport> = run.spans.iter().filter_map(|span| hop_report(run, span, &by_id)).collect();
     hops.sort_by(|a, b| a.started_ms.total_cmp(&b.started_ms));
     RunReport {
+        id: run.spans.first().map_or_else(String::new, |root| root.id.to_string()),
         name: redact::name(&run.name),
         trace_id: run.trace_id.map(|id| id.to_string()),
         started_at: rfc3339(run.start),
         duration_ms: millis(run.duration()),
         deadline_ms: run.deadline.map(millis),
+        open: run.end.is_none(),
         outcome: judgement.outcome,
         exit_code: run.exit.map(|exit| exit.code),
         healthy: judgement.healthy,
         blame: judgement.blame.iter().map(blame_report).collect(),
         verdict: judgement.verdict.as_ref().map(verdict_report),
+        critical_path: critical_path(run).iter().map(|piece| path_report(run, &by_id, piece)).collect(),
         hops,
+    }
+}
+
+fn path_report(run: &Run, by_id: &BTreeMap<SpanId, &Span>, piece: &PathPiece) -> PathPieceReport {
+    let is_hop = |id: &SpanId| by_id.get(id).is_some_and(|span| span.is_hop());
+    PathPieceReport {
+        hop_id: piece.span.filter(is_hop).map(|id| id.to_string()),
+        kind: piece.component.kind,
+        dependency: piece.component.dependency.as_deref().map(redact::name),
+        phase: piece.component.phase,
+        started_ms: millis(piece.start.saturating_sub(run.start)),
+        duration_ms: millis(piece.end.saturating_sub(piece.start)),
     }
 }
 

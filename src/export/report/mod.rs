@@ -63,6 +63,8 @@ shape! {
 
     /// One end-to-end unit of work.
     pub struct RunReport {
+        /// Which one: 16 hexadecimal digits, its root span's id.
+        pub id: String,
         /// What the user calls it.
         pub name: String,
         /// The trace (32 hexadecimal digits), when one is carried.
@@ -73,6 +75,8 @@ shape! {
         pub duration_ms: f64,
         /// How long it might take.
         pub deadline_ms: Option<f64>,
+        /// It goes on, and is judged as of the report's moment.
+        pub open: bool,
         /// How it ended.
         pub outcome: Outcome,
         /// The process's exit code (128 + signal).
@@ -83,8 +87,26 @@ shape! {
         pub blame: Vec<BlameReport>,
         /// The culprit; `null` when nothing is to blame.
         pub verdict: Option<VerdictReport>,
+        /// The critical path in order of time: without gap or overlap, and by component what `blame` says.
+        pub critical_path: Vec<PathPieceReport>,
         /// The calls, by their start.
         pub hops: Vec<HopReport>,
+    }
+
+    /// A stretch of a run's critical path.
+    pub struct PathPieceReport {
+        /// The hop that the run waited for; `null` = the caller itself.
+        pub hop_id: Option<String>,
+        /// Kind of the dependency; `null` = the caller itself.
+        pub kind: Option<Kind>,
+        /// The dependency; `null` = the caller itself.
+        pub dependency: Option<String>,
+        /// The phase.
+        pub phase: Phase,
+        /// When it begins, after the run's start.
+        pub started_ms: f64,
+        /// How long it is.
+        pub duration_ms: f64,
     }
 
     /// A share of a run's wall clock.

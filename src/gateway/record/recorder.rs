@@ -13,8 +13,12 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::iter;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+/// So many that ended are worth being taken at once: few enough that they are still in the processor's caches, and that whoever takes them
+/// does not keep a core from those who serve for long.
+const BATCH: usize = 64;
 /// Most ended exchanges that wait to be made hops of.
 const ENDED_MAX: usize = 65_536;
 /// Most facts of connections, and of clients that did not read, that are kept for the report of a run.
@@ -29,6 +33,8 @@ pub(crate) struct Recorder {
     ids: Ids,
     stopped: AtomicBool,
     flow: Mutex<Flow>,
+    /// A batch has ended.
+    batch: Condvar,
     /// Locked before `flow`, where both are.
     assembly: Mutex<Assembly>,
     /// Whatever ends from here on was cut off.
@@ -36,13 +42,21 @@ pub(crate) struct Recorder {
 }
 
 /// What goes on, and what ended since it was last looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Flow {
     open: Slab<Entry>,
     ended: Vec<Entry>,
+    /// How many that ended are a batch. More where some stay because they are not known in full: looking at those again is not for free.
+    enough: usize,
     closed: Vec<Arc<Downstream>>,
     dropped: u64,
     missed: u64,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self { open: Slab::new(), ended: Vec::new(), enough: BATCH, closed: Vec::new(), dropped: 0, missed: 0 }
+    }
 }
 
 /// Hops, and facts of connections.
@@ -87,6 +101,7 @@ impl Recorder {
             ids: Ids(AtomicU64::new(seed)),
             stopped: AtomicBool::new(false),
             flow: Mutex::default(),
+            batch: Condvar::new(),
             assembly: Mutex::new(Assembly {
                 hops,
                 naming,
@@ -101,7 +116,11 @@ impl Recorder {
 
     /// What is under way is about to be cut off, and nothing follows it: the next look tells all that ended.
     pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
+        {
+            let _nobody_begins_to_wait = self.flow();
+            self.closing.store(true, Ordering::Relaxed);
+        }
+        self.batch.notify_all();
     }
 
     /// Whether what ends now is cut off.
@@ -138,6 +157,17 @@ impl Recorder {
         } else {
             flow.dropped += 1;
         }
+        let is_batch = flow.ended.len() == flow.enough;
+        drop(flow);
+        if is_batch {
+            self.batch.notify_one();
+        }
+    }
+
+    /// Waits until a batch of exchanges has ended, or for so long, or until what is under way is cut off.
+    pub(crate) fn wait_for_batch(&self, timeout: Duration) {
+        let more = |flow: &mut Flow| flow.ended.len() < flow.enough && !self.is_closing();
+        drop(self.batch.wait_timeout_while(self.flow(), timeout, more));
     }
 
     /// A client's connection is over.
@@ -199,6 +229,13 @@ impl Recorder {
         let open = self.open_in(&assembly, now);
         let losses = self.losses_of(&assembly);
         Live { ended: ended.into_iter().map(|hop| hop.span).collect(), open, losses, now }
+    }
+
+    /// Makes hops of what ended; those that no other try can join. Cheaper than a look by what it leaves to that.
+    pub(crate) fn take(&self) -> Vec<Span> {
+        let mut assembly = self.assembly();
+        assembly.take(&self.flow, self.anchor.now(), false);
+        assembly.hops.take_over().into_iter().map(|hop| hop.span).collect()
     }
 
     /// The hops that are open, with their phases up to now.
@@ -264,6 +301,7 @@ impl Assembly {
         let (ended, closed) = {
             let mut flow = flow.lock().unwrap_or_else(PoisonError::into_inner);
             let ended: Vec<_> = flow.ended.extract_if(.., |entry| all || entry.is_known(now)).collect();
+            flow.enough = flow.ended.len() + flow.ended.len().max(BATCH);
             // Counted in one place or the other at any moment.
             ended.iter().for_each(|_| self.hops.begin());
             (ended, std::mem::take(&mut flow.closed))
