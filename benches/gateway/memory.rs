@@ -40,12 +40,14 @@ pub(crate) fn memory() {
 
 /// Streams that have begun and go on slowly.
 fn open(side: &Side, count: usize) -> Vec<TcpStream> {
-    let stream = |_| {
+    let asked = |_| {
         let mut stream = TcpStream::connect(side.address).unwrap();
         write!(stream, "GET /1000000/200 HTTP/1.1\r\nHost: {}\r\n\r\n", side.address).unwrap();
-        let mut first = [0; 1024];
-        assert!(stream.read(&mut first).unwrap() > 0);
         stream
     };
-    (0..count).map(stream).collect()
+    let mut streams: Vec<TcpStream> = (0..count).map(asked).collect();
+    for stream in &mut streams {
+        assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+    }
+    streams
 }

@@ -2,7 +2,7 @@
 
 use super::config::{ConfigOptions, settings, told};
 use super::signals::Inbox;
-use super::{Failure, descriptors, status, tell};
+use super::{Failure, descriptors, pages, status, tell};
 use crate::agent::config::{Flag, Settings, Sources};
 use crate::agent::sidecar::{Environment, Given, Sidecar, SidecarError, SidecarOptions};
 use crate::agent::systemd::{Handover, Notifier};
@@ -72,6 +72,7 @@ impl AgentArgs {
 
 /// Serves until it is asked to end; the exit code.
 pub(super) fn agent(args: AgentArgs) -> Result<u8, Failure> {
+    pages::stay_small();
     // SAFETY: nothing has started a thread yet, nor opened a file that stays.
     let handover = unsafe { Handover::take() };
     let handover = handover.map_err(|error| Failure::of(status::USAGE, &error).hint(error.hint()))?;

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod descriptors;
 mod failure;
+mod pages;
 mod probe;
 mod remote;
 mod report;

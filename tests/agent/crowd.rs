@@ -47,6 +47,15 @@ fn idle(sidecar: &Sidecar) -> Vec<TcpStream> {
 }
 
 #[test]
+fn it_never_takes_huge_pages() {
+    let sidecar = Sidecar::start("");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).unwrap();
+    // A system without them does not tell.
+    let told = status.lines().find(|line| line.starts_with("THP_enabled:"));
+    assert!(told.is_none_or(|line| line.ends_with('0')), "{told:?}");
+}
+
+#[test]
 fn ten_thousand_idle_clients_cost_little_and_leave_nothing() {
     if !may_open(IDLE as u64 + 1_000) {
         return;

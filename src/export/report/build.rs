@@ -12,6 +12,7 @@ use crate::model::{
     SpanId, Timeline, Value, Verdict, millis, redact,
 };
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 /// Makes the report of judged runs.
 ///
@@ -58,7 +59,7 @@ fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
     let mut hops: Vec<HopReport> = run.spans.iter().filter_map(|span| hop_report(run, span, &by_id)).collect();
     hops.sort_by(|a, b| a.started_ms.total_cmp(&b.started_ms));
     RunReport {
-        id: run.spans.first().map_or_else(String::new, |root| root.id.to_string()),
+        id: format!("{:016x}", id_of(run)),
         name: redact::name(&run.name),
         trace_id: run.trace_id.map(|id| id.to_string()),
         started_at: rfc3339(run.start),
@@ -73,6 +74,14 @@ fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
         critical_path: critical_path(run).iter().map(|piece| path_report(run, &by_id, piece)).collect(),
         hops,
     }
+}
+
+/// What tells a run from others, the same at any time of its life: sources count the ids of their spans for themselves, so that those alone
+/// do not.
+fn id_of(run: &Run) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    (run.start, &*run.name, run.trace_id, run.spans.first().map(|root| root.id)).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn path_report(run: &Run, by_id: &BTreeMap<SpanId, &Span>, piece: &PathPiece) -> PathPieceReport {

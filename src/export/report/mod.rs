@@ -79,7 +79,7 @@ shape! {
 
     /// One end-to-end unit of work.
     pub struct RunReport {
-        /// Which one: 16 hexadecimal digits, its root span's id.
+        /// Which one: 16 hexadecimal digits, the same as long as it goes on and afterwards.
         pub id: String,
         /// What the user calls it.
         pub name: String,

@@ -183,3 +183,28 @@ fn the_report_validates_against_its_schema() {
     assert_eq!(value["runs"][0]["hops"][0]["phases"]["stall"], 0.0);
     assert_eq!(value["runs"][0]["hops"][0]["phases"]["dns"], serde_json::Value::Null);
 }
+
+#[test]
+fn a_run_keeps_its_id_for_as_long_as_it_is_told_of() {
+    let (run, judgement) = late_run();
+    let id = |run: &Run| report("run", START, &[(run, &judgement)], &[], &Losses::default(), vec![]).runs.swap_remove(0).id;
+    let going_on = Run { end: None, seen_until: START + MS, spans: run.spans[..1].to_vec(), ..run.clone() };
+    assert_eq!(id(&run), id(&going_on));
+    assert_eq!(id(&run).len(), 16);
+    // Its spans' ids are counted in each process alike.
+    assert_ne!(id(&run), id(&Run { start: START + 1, ..run.clone() }));
+    assert_ne!(id(&run), id(&Run { name: "other.py".into(), ..run.clone() }));
+}
+
+#[test]
+fn the_critical_path_names_the_hops_in_order_and_ends_at_the_deadline() {
+    let (run, judgement) = late_run();
+    let told = report("run", START, &[(&run, &judgement)], &[], &Losses::default(), vec![]).runs.swap_remove(0);
+    assert!(!told.open);
+    let pieces: Vec<_> =
+        told.critical_path.iter().map(|piece| (piece.hop_id.as_deref(), piece.phase, piece.duration_ms)).collect();
+    let [docs, openai] = [&told.hops[0].id, &told.hops[1].id].map(|id| Some(id.as_str()));
+    assert_eq!(pieces, [(None, Phase::Own, 500.0), (docs, Phase::Wait, 7_900.0), (openai, Phase::Wait, 1_600.0)]);
+    assert_eq!(told.critical_path[1].dependency.as_deref(), Some("docs"));
+    assert_eq!(told.critical_path.iter().map(|piece| piece.started_ms).collect::<Vec<_>>(), [0.0, 500.0, 8_400.0]);
+}
