@@ -2,8 +2,12 @@
 
 use crate::export::report::waterfall::Waterfall;
 use crate::export::report::{DependencyReport, OpenReport, Report, RunReport};
-use std::collections::HashMap;
-use std::time::Instant;
+use crate::model::Kind;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How far back the rate of calls looks.
+const RATE_OVER: Duration = Duration::from_secs(10);
 
 /// What was told last.
 #[derive(Debug)]
@@ -12,9 +16,12 @@ pub(super) struct Data {
     pub(super) open: OpenReport,
     /// When it came here.
     pub(super) at: Instant,
-    /// Calls a second since it was told before, by dependency.
-    rates: HashMap<(String, String), f64>,
+    /// Calls by dependency as they were told before, the oldest first.
+    counts: VecDeque<(Instant, Counts)>,
 }
+
+/// Calls by kind and name of their dependency.
+type Counts = HashMap<(Kind, String), u64>;
 
 /// One run with its hops.
 #[derive(Debug)]
@@ -31,26 +38,35 @@ impl Detail {
 
 impl Data {
     /// What is told at `at`, after `before` was.
-    pub(super) fn new(report: Report, open: OpenReport, at: Instant, before: Option<&Self>) -> Self {
-        let mut rates = HashMap::new();
+    pub(super) fn new(report: Report, open: OpenReport, at: Instant, before: Option<Self>) -> Self {
+        let mut counts = VecDeque::new();
         if let Some(before) = before {
-            let seconds = at.saturating_duration_since(before.at).as_secs_f64();
-            let calls: HashMap<_, u64> = before.report.dependencies.iter().map(|one| (key(one), one.calls)).collect();
-            for one in report.dependencies.iter().filter(|_| seconds > 0.0) {
-                // Fewer than before: another agent answers, or the same started anew.
-                let told = calls.get(&key(one)).copied().filter(|&told| told <= one.calls).unwrap_or(0);
-                rates.insert(key(one), (one.calls - told) as f64 / seconds);
+            counts = before.counts;
+            counts.push_back((before.at, of(&before.report)));
+            while counts.get(1).is_some_and(|(then, _)| at.saturating_duration_since(*then) >= RATE_OVER) {
+                counts.pop_front();
+            }
+            // Fewer than before: another agent answers, or the same started anew.
+            let fell = |(key, told): (&(Kind, String), &u64)| {
+                let is_it = |one: &&DependencyReport| one.kind == key.0 && one.dependency == key.1;
+                report.dependencies.iter().find(is_it).is_none_or(|one| one.calls < *told)
+            };
+            if counts.back().is_some_and(|(_, last)| last.iter().any(fell)) {
+                counts.clear();
             }
         }
-        Self { report, open, at, rates }
+        Self { report, open, at, counts }
     }
 
-    /// Calls a second to a dependency; `None` = that was told once only.
+    /// Calls a second to a dependency, over ten seconds at most; `None` = it was told once only.
     pub(super) fn rate(&self, one: &DependencyReport) -> Option<f64> {
-        self.rates.get(&key(one)).copied()
+        let (then, calls) = self.counts.front()?;
+        let seconds = self.at.saturating_duration_since(*then).as_secs_f64();
+        let told = calls.get(&(one.kind, one.dependency.clone())).copied().unwrap_or(0);
+        (seconds > 0.0).then(|| one.calls.saturating_sub(told) as f64 / seconds)
     }
 }
 
-fn key(one: &DependencyReport) -> (String, String) {
-    (one.kind.to_string(), one.dependency.clone())
+fn of(report: &Report) -> Counts {
+    report.dependencies.iter().map(|one| ((one.kind, one.dependency.clone()), one.calls)).collect()
 }

@@ -84,7 +84,7 @@ impl Top {
             News::Told(_) if self.paused => {}
             News::Told(told) => {
                 let Told { report, open, detail } = *told;
-                self.data = Some(Data::new(report, open, at, self.data.as_ref()));
+                self.data = Some(Data::new(report, open, at, self.data.take()));
                 self.trouble = None;
                 // What was kept a moment ago is shown as long as it is looked at.
                 let is_wanted = |detail: &Detail| matches!(&self.view, View::Run(id) if *id == detail.run.id);

@@ -194,12 +194,22 @@ fn rates_are_of_what_was_told_since_and_never_below_zero() {
     top.take(News::Told(Box::new(told())), start);
     let rate = |top: &Top| top.items(Panel::Dependencies, start)[1].cells[2].text();
     assert_eq!(rate(&top), "");
-    top.take(News::Told(Box::new(told())), start + std::time::Duration::from_secs(2));
+    let after = |seconds| start + std::time::Duration::from_secs(seconds);
+    top.take(News::Told(Box::new(told())), after(2));
     assert_eq!(rate(&top), "0.0");
-    let mut fewer = told();
-    fewer.report.dependencies[0].calls = 1;
-    top.take(News::Told(Box::new(fewer)), start + std::time::Duration::from_secs(4));
-    assert_eq!(rate(&top), "0.5", "an agent that started anew");
+    let calls = |calls| {
+        let mut more = told();
+        more.report.dependencies[0].calls = calls;
+        News::Told(Box::new(more))
+    };
+    top.take(calls(11), after(4));
+    assert_eq!(rate(&top), "2.0", "8 in 4 s");
+    top.take(calls(31), after(12));
+    assert_eq!(rate(&top), "2.8", "28 in the last 10 s");
+    top.take(calls(1), after(14));
+    assert_eq!(rate(&top), "", "an agent that started anew");
+    top.take(calls(4), after(16));
+    assert_eq!(rate(&top), "1.5");
 }
 
 #[test]
