@@ -10,3 +10,5 @@ pub(crate) mod prometheus;
 pub mod report;
 #[cfg(feature = "prometheus")]
 pub(crate) mod serve;
+#[cfg(feature = "cli")]
+pub(crate) mod svg;

@@ -120,6 +120,7 @@ fn plan(fault: Fault, servers: &Servers, program: OsString, json: Option<JsonFil
         skip: Vec::new(),
         json,
         metrics: None,
+        watch: None,
         quiet: false,
         gateway: None,
         agent: None,
