@@ -121,7 +121,8 @@ impl Series {
         format!("(histogram_quantile({quantile}, {classic}) or histogram_quantile({quantile}, {native}))")
     }
 
-    /// What was observed within the window, by bucket. Native ones only where there are no classic ones, since both would be shown.
+    /// What was observed within the window, by bucket. Native ones only where there are no classic ones, since both would be
+    /// shown.
     pub(super) fn buckets(&self) -> String {
         let (classic, native) = (self.range("increase", "_bucket"), self.range("increase", ""));
         format!("{} or on () {}", sum(&["le"], &classic), sum(&[], &native))
