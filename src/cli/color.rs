@@ -27,6 +27,11 @@ impl Color {
         self.decide(std::io::stdout().is_terminal(), |name| std::env::var_os(name))
     }
 
+    /// Whether a terminal is coloured, whatever else is written to.
+    pub(crate) fn on_terminal(self) -> bool {
+        self.decide(true, |name| std::env::var_os(name))
+    }
+
     fn decide(self, terminal: bool, env: impl Fn(&str) -> Option<OsString>) -> bool {
         let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
         match self {

@@ -6,14 +6,17 @@
 mod agent;
 mod color;
 mod config;
+mod dashboards;
 mod demo;
 mod descriptors;
 mod failure;
 mod pages;
 mod probe;
+mod remote;
 mod report;
 mod run;
 mod signals;
+mod top;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +38,7 @@ Start here:
   hopwatch run --deadline 10s -- python agent.py  the same for your own program, unchanged
   hopwatch probe https://api.openai.com           whether an endpoint is reached, phase by phase
   hopwatch agent                                  a sidecar: what cannot be seen from inside goes through it
+  hopwatch top                                    what it sees, live
 
 Exit codes: 0 fine, 1 a check failed, 2 usage or configuration, 3 failed at run time;
 `run` keeps its command's own.",
@@ -57,6 +61,8 @@ enum Verb {
     Demo(demo::DemoArgs),
     Probe(probe::ProbeArgs),
     Report(report::ReportArgs),
+    Top(top::TopArgs),
+    Dashboards(dashboards::DashboardsArgs),
     Config(config::ConfigArgs),
     #[command(hide = true)]
     DemoAgent(demo::AgentArgs),
@@ -70,7 +76,9 @@ impl Verb {
             Self::Agent(args) => agent::agent(args),
             Self::Demo(args) => demo::demo(args),
             Self::Probe(args) => probe::probe(args),
-            Self::Report(args) => report::report(&args),
+            Self::Report(args) => report::report(args),
+            Self::Top(args) => top::top(args),
+            Self::Dashboards(args) => dashboards::dashboards(&args),
             Self::Config(args) => config::config(args),
             Self::DemoAgent(args) => demo::agent(args),
         }

@@ -1,4 +1,4 @@
-//! Signals to hopwatch: while its command runs, and while it serves.
+//! Signals to hopwatch: while its command runs, while it serves, and while it has the terminal.
 //!
 //! They are blocked before any thread starts and taken one by one, with their senders: what the terminal sends reaches the
 //! command by itself (it is in the same process group), what somebody sends to hopwatch alone has to be passed on.
@@ -25,6 +25,9 @@ const OF_COMMAND: &[i32] = &[
 
 /// What is taken while hopwatch serves: to read the configuration again, and to end.
 const OF_SERVICE: &[i32] = &[libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+
+/// What is taken while hopwatch has the terminal: what ends it, so that it is given back before, and what job control sends.
+const OF_SCREEN: &[i32] = &[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGTSTP, libc::SIGCONT];
 
 /// A signal that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,11 @@ impl Inbox {
     /// Takes the signals of a service from now on, likewise.
     pub(in crate::cli) fn of_service() -> Result<Self, Failure> {
         Self::of(OF_SERVICE)
+    }
+
+    /// Takes the signals of one that has the terminal from now on, likewise.
+    pub(in crate::cli) fn of_screen() -> Result<Self, Failure> {
+        Self::of(OF_SCREEN)
     }
 
     fn of(signals: &[i32]) -> Result<Self, Failure> {

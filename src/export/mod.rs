@@ -1,5 +1,7 @@
 //! Sinks: what leaves hopwatch, rendered from the model alone.
 
+#[cfg(feature = "cli")]
+pub mod dashboards;
 pub(crate) mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;
@@ -8,3 +10,5 @@ pub(crate) mod prometheus;
 pub mod report;
 #[cfg(feature = "prometheus")]
 pub(crate) mod serve;
+#[cfg(feature = "cli")]
+pub(crate) mod svg;

@@ -30,7 +30,8 @@ fn help_teaches_and_goes_to_standard_output() {
             ],
         ),
         (vec!["demo", "--help"], vec!["--fault", "--list"]),
-        (vec!["report", "--help"], vec!["--schema"]),
+        (vec!["report", "--help"], vec!["--schema", "--svg", "--from", "HOPWATCH_ADMIN", "Exit code"]),
+        (vec!["top", "--help"], vec!["--once", "--interval", "Keys:", "HOPWATCH_ADMIN", "NO_COLOR", "Exit code"]),
     ] {
         let ended = ended(hopwatch().args(&arguments));
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
@@ -80,7 +81,12 @@ fn wrong_usage_says_what_to_do() {
         (vec!["run", "--json", "-", "--", "true"], "needs a file", "report.json"),
         (vec!["run", "--metrics", "http://h", "--", "true"], "`--metrics`: `http://h` is no address", "`127.0.0.1:9464`"),
         (vec!["run", "--metrics", "127.0.0.1", "--", "true"], "is no address", "[ADDRESS:]PORT"),
-        (vec!["report"], "`--schema` is missing", "--help"),
+        (vec!["run", "--watch", "--via", "none", "--", "true"], "`--watch` has nothing to show", "leave one of them out"),
+        (vec!["report", "--from", "ftp://h"], "`ftp://h` is no address", "[HOST:]PORT"),
+        (vec!["report", "--format", "yaml"], "`yaml` is no value for `--format`", "`json`"),
+        (vec!["top", "a b"], "`a b` is no address", "[HOST:]PORT"),
+        (vec!["top", "https://h"], "is asked over TLS", "curl"),
+        (vec!["top", "--interval", "soon"], "`soon` is no duration", "`1m30s`"),
     ] {
         let (code, said, hinted) = refused(&arguments);
         assert_eq!(code, Some(2), "{arguments:?}");

@@ -12,10 +12,12 @@ pub(super) mod report;
 mod source;
 mod stdio;
 mod supervise;
+mod terminal;
 mod trusted;
+mod view;
 
 pub(super) use json::JsonFile;
-pub(super) use options::{Plan, RunArgs, Via, dependency_option, duration_option};
+pub(super) use options::{AgentPlan, Plan, RunArgs, Via, address_option, dependency_option, duration_option};
 pub(super) use report::Finished;
 pub(super) use supervise::supervise;
 

@@ -1,14 +1,19 @@
-//! What others learn while the command runs: who asks at the admin address (`--metrics`), and an agent that the run is handed to (`--agent`).
+//! What others learn while the command runs: who asks at the admin address (`--metrics`), an agent that the run is handed to (`--agent`), and
+//! who sits before the terminal (`--watch`).
 
 use super::options::{AgentPlan, Plan};
-use super::source::{Source, View};
+use super::source::{self, Source};
+use super::terminal::Terminal;
+use super::view::View;
 use crate::agent::address;
 use crate::agent::admin::{Admin, AdminServer};
 use crate::agent::assemble::{RunFacts, process_run};
 use crate::agent::handoff::{HOPS_MAX, Handoff, Receiver};
 use crate::agent::hub::{self, Hub, HubOptions};
 use crate::attribution::judge;
+use crate::cli::color::Color;
 use crate::cli::{Failure, status, tell};
+use crate::export::report::{OpenReport, Report};
 use crate::model::clock::Anchor;
 use crate::model::{Losses, Run, Span};
 use crate::observe::Observed;
@@ -35,13 +40,14 @@ const AT_ONCE: usize = 5_000;
 pub(super) struct Onlookers {
     admin: Option<(Arc<Admin>, AdminServer)>,
     news: Option<News>,
+    view: Option<View>,
 }
 
 /// What was seen so far.
 #[derive(Debug)]
 struct SoFar {
     hub: Arc<Hub>,
-    view: View,
+    view: source::View,
     facts: RunFacts,
     seen: Mutex<Seen>,
 }
@@ -67,8 +73,10 @@ impl Onlookers {
     /// Begins to tell whoever the plan names; nobody where it names none.
     pub(super) fn start(plan: &Plan, source: &Source, anchor: Anchor) -> Result<Self, Failure> {
         let receiver = plan.agent.and_then(|agent| receiver(agent, source.run_id()));
-        let mut live = Self { admin: None, news: None };
-        let Some(view) = source.view().filter(|_| plan.metrics.is_some() || receiver.is_some()) else { return Ok(live) };
+        let terminal = plan.watch.and_then(|color| terminal(color, plan.quiet));
+        let mut live = Self { admin: None, news: None, view: None };
+        let is_told = plan.metrics.is_some() || receiver.is_some() || terminal.is_some();
+        let Some(view) = source.view().filter(|_| is_told) else { return Ok(live) };
         let asked = view.clone();
         let hub = Hub::new(HubOptions {
             anchor,
@@ -91,12 +99,25 @@ impl Onlookers {
         if let Some(address) = plan.metrics {
             live.admin = Some(serve(address, &so_far)?);
         }
+        let no_thread = |error| Failure::new(status::FAILED, format!("no thread: {error}"));
+        if let Some(terminal) = terminal {
+            let shown = Arc::clone(&so_far);
+            live.view = Some(View::start(terminal, move || shown.report()).map_err(no_thread)?);
+        }
         if let Some(receiver) = receiver {
-            let news =
-                News::start(so_far, receiver).map_err(|error| Failure::new(status::FAILED, format!("no thread: {error}")))?;
-            live.news = Some(news);
+            live.news = Some(News::start(so_far, receiver).map_err(no_thread)?);
         }
         Ok(live)
+    }
+
+    /// Who shows it on the terminal.
+    pub(super) const fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    /// The command ended: the terminal is as it was before.
+    pub(super) fn end_view(&mut self) {
+        self.view = None;
     }
 
     /// What the command is told of it.
@@ -124,6 +145,15 @@ fn receiver(AgentPlan { address, if_any }: AgentPlan, run_id: &str) -> Option<Re
             None
         }
     }
+}
+
+/// The terminal that the run is shown on, if there is one.
+fn terminal(color: Color, quiet: bool) -> Option<Terminal> {
+    let terminal = Terminal::open(color);
+    if terminal.is_none() && !quiet {
+        tell("hopwatch: there is no terminal to show the run on; it goes on without\n");
+    }
+    terminal
 }
 
 fn serve(address: SocketAddr, so_far: &Arc<SoFar>) -> Result<(Arc<Admin>, AdminServer), Failure> {
@@ -155,6 +185,13 @@ impl SoFar {
         seen.ended.append(&mut ended);
         seen.open = open;
         seen
+    }
+
+    /// The report of the run as it is now, and its open calls.
+    fn report(&self) -> (Report, OpenReport) {
+        let run = self.run();
+        let judgement = judge(&run, &self.hub.losses());
+        (self.hub.report(Some((&run, &judgement))), self.hub.open())
     }
 
     /// The run as it is now.

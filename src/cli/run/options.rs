@@ -36,6 +36,7 @@ Examples:
   hopwatch run --deadline 10s --kill -- python agent.py  and so is the command
   hopwatch run --dep retrieval/docs=127.0.0.1:8000 --dep tool/search=search.local -- python agent.py
   hopwatch run --json report.json --quiet -- pytest tests/agent
+  hopwatch run --watch -- python agent.py > out.log       its waterfall as it goes on
   hopwatch run --metrics 9464 -- python service.py        for Prometheus, at 127.0.0.1:9464/metrics
   hopwatch run --via gateway -- ./static-program          what cannot be seen from inside
   hopwatch run --intercept -- ./static-program            its HTTPS in full
@@ -119,6 +120,16 @@ for the agent of this host, where there is one: at `agent.admin` of the configur
 [default: $HOPWATCH_AGENT]. A run whose agent is away goes on without")]
     agent: Option<RunAgent>,
 
+    /// Show the run as it goes on, on the terminal
+    #[arg(long)]
+    #[arg(long_help = "\
+Show the run as it goes on, on the terminal: its waterfall, and the call that is open longest.
+The command's output is untouched: where it goes elsewhere (`> out.log 2>&1`) the view has the
+whole screen, and gives it back at the end; where it goes to the terminal, it goes on above,
+and the view keeps to the last lines below. For programs that print lines, not for those that
+fill the screen themselves")]
+    watch: bool,
+
     /// Print no report and no notes; errors are still told
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -190,6 +201,8 @@ pub(crate) struct Plan {
     pub(crate) metrics: Option<SocketAddr>,
     /// The agent that the run is handed to.
     pub(crate) agent: Option<AgentPlan>,
+    /// Show the run on the terminal while it goes on, coloured or not.
+    pub(crate) watch: Option<Color>,
     /// Say nothing but errors.
     pub(crate) quiet: bool,
     /// The gateway that the command is pointed at, where it is seen that way.
@@ -253,6 +266,9 @@ impl RunArgs {
             authorities.sort();
             authorities.dedup();
         }
+        if self.watch && via == Via::None {
+            return Err(Failure::usage("`--watch` has nothing to show with `--via none`").hint("leave one of them out"));
+        }
         let mut words = self.command.into_iter();
         let command = words.next().unwrap_or_default();
         let arguments: Vec<OsString> = words.collect();
@@ -283,6 +299,7 @@ impl RunArgs {
             json: self.json.map(|path| JsonFile::check(&path)).transpose()?,
             metrics: self.metrics,
             agent: self.agent.or(*settings.run.agent).map(|agent| AgentPlan::of(agent, &settings)),
+            watch: self.watch.then_some(self.color),
             quiet: self.quiet,
             source: "run",
             command,
@@ -313,7 +330,7 @@ pub(in crate::cli) fn duration_option(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads `[ADDRESS:]PORT`.
-fn address_option(text: &str) -> Result<SocketAddr, String> {
+pub(in crate::cli) fn address_option(text: &str) -> Result<SocketAddr, String> {
     address::parse(text).map_err(|message| format!("{message}\nhint: {}", address::HINT))
 }
 

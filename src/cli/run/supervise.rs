@@ -6,6 +6,7 @@ use super::onlookers::Onlookers;
 use super::options::Plan;
 use super::report::{self, Finished};
 use super::source::Source;
+use super::view::View;
 use crate::cli::signals::{Inbox, Signal, stop_self};
 use crate::cli::{Failure, status, tell};
 use crate::model::clock::{Anchor, monotonic};
@@ -26,7 +27,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     let program = message::resolve(&plan.command)?;
     let anchor = Anchor::new(monotonic_nanos());
     let source = Source::open(plan, &program, anchor)?;
-    let onlookers = Onlookers::start(plan, &source, anchor)?;
+    let mut onlookers = Onlookers::start(plan, &source, anchor)?;
     let mut environment = source.environment().to_vec();
     environment.extend(onlookers.environment());
     let start = anchor.now();
@@ -35,6 +36,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
         plan,
         anchor,
         source: &source,
+        view: onlookers.view(),
         started: monotonic(),
         child,
         last_user_signal: None,
@@ -43,6 +45,7 @@ pub(crate) fn supervise(plan: &Plan, inbox: Inbox) -> Result<Finished, Failure> 
     };
     let exit = watch.until_the_end(&inbox)?;
     let end = anchor.now();
+    onlookers.end_view();
     inbox.close();
     let facts = report::Facts { plan, start, end, exit };
     let code = if exit.by_deadline { status::TIMED_OUT } else { u8::try_from(exit.code).unwrap_or(u8::MAX) };
@@ -54,6 +57,8 @@ struct Watch<'a> {
     plan: &'a Plan,
     anchor: Anchor,
     source: &'a Source,
+    /// Who shows the run on the terminal.
+    view: Option<&'a View>,
     started: Instant,
     child: Child,
     /// The last signal by which the user asks for an end, and when.
@@ -100,8 +105,16 @@ impl Watch<'_> {
         let by_terminal = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU].contains(&signal);
         // Without a terminal nobody does job control, and nobody would continue hopwatch.
         if by_terminal || std::fs::File::open("/dev/tty").is_ok() {
-            stop_self(signal);
+            self.aside(|| stop_self(signal));
             self.continue_child();
+        }
+    }
+
+    /// Does something for which the terminal has to be as it was.
+    fn aside(&self, what: impl FnOnce()) {
+        match self.view {
+            Some(view) => view.aside(what),
+            None => what(),
         }
     }
 
@@ -146,7 +159,8 @@ impl Watch<'_> {
             libc::SIGCONT => self.continue_child(),
             libc::SIGQUIT => {
                 let now = self.anchor.now();
-                tell(&report::open(&self.plan.name, &self.source.open_now(), now));
+                let open = report::open(&self.plan.name, &self.source.open_now(), now);
+                self.aside(|| tell(&open));
             }
             libc::SIGINT if self.last_interrupt.is_some_and(|at| at.elapsed() < ONE_INTERRUPT) => {}
             libc::SIGINT if self.last_interrupt.is_some() => self.child.send(libc::SIGKILL),

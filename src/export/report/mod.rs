@@ -3,12 +3,20 @@
 //! Times are milliseconds with three decimals, instants RFC 3339 UTC with milliseconds; absent knowledge is `null`. Fields may be
 //! added; one that is renamed or removed raises the version in [`SCHEMA`].
 
+#[cfg(feature = "cli")]
+pub(crate) mod axis;
 mod build;
+#[cfg(feature = "cli")]
+pub(crate) mod columns;
 mod open;
+#[cfg(feature = "cli")]
+pub(crate) mod read;
 mod stats;
 mod terminal;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "cli")]
+pub(crate) mod waterfall;
 
 #[cfg(feature = "cli")]
 pub(crate) use build::{finding_report, run_brief, run_id, run_report};
@@ -17,26 +25,34 @@ pub use open::{OPEN_SCHEMA, OpenHopReport, OpenReport, open, open_text};
 pub use stats::DependencyStats;
 pub use terminal::{Style, open_hops, text};
 #[cfg(feature = "cli")]
-pub(crate) use terminal::{component, doing, finding_text, human, line, paint};
+pub(crate) use terminal::{component, doing, finding_text, human, line, outcome_text, paint, plural, took_text};
 
 use crate::model::{Cause, Confidence, ConnectionState, FailedBy, Kind, Origin, Outcome, Phase, Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Name and version of the report's shape.
 pub const SCHEMA: &str = "hopwatch.report/1";
 
-/// Declares types of the report: serialised as they stand, with a JSON schema where asked for.
+/// Declares types of the report: serialised as they stand and read back, with a JSON schema where asked for.
 macro_rules! shape {
     ($($(#[$doc:meta])* pub struct $name:ident { $($(#[$field_doc:meta])* pub $field:ident: $type:ty,)+ })+) => {
         $(
             $(#[$doc])*
-            #[derive(Clone, Debug, PartialEq, Serialize)]
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
             #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
             pub struct $name { $($(#[$field_doc])* pub $field: $type,)+ }
+
+            #[cfg(feature = "cli")]
+            impl crate::export::report::read::Printable for $name {
+                fn make_printable(&mut self) {
+                    $(crate::export::report::read::Printable::make_printable(&mut self.$field);)+
+                }
+            }
         )+
     };
 }
+use shape;
 
 shape! {
     /// Runs, what was found across them, their dependencies, and what was lost on the way.
@@ -406,6 +422,28 @@ shape! {
         pub dropped: BTreeMap<String, u64>,
         /// Observations that a full buffer did not take, by buffer.
         pub missed: BTreeMap<String, u64>,
+    }
+}
+
+impl PhaseTimes {
+    /// The time in one phase, ms.
+    #[must_use]
+    pub const fn of(&self, phase: Phase) -> Option<f64> {
+        match phase {
+            Phase::Gate => self.gate,
+            Phase::Pool => self.pool,
+            Phase::Dns => self.dns,
+            Phase::Connect => self.connect,
+            Phase::Proxy => self.proxy,
+            Phase::Tls => self.tls,
+            Phase::Send => self.send,
+            Phase::Wait => self.wait,
+            Phase::FirstToken => self.first_token,
+            Phase::Stream => self.stream,
+            Phase::Backoff => self.backoff,
+            Phase::Stall => self.stall,
+            Phase::Own => self.own,
+        }
     }
 }
 

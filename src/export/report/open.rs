@@ -1,50 +1,49 @@
 //! What is open: the first question about a program that hangs.
 
+use super::shape;
 use super::terminal::{doing, human, line, plural};
 use crate::model::clock::rfc3339;
 use crate::model::{Kind, Name, Nanos, Phase, Span, millis, redact};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// Name and version of the shape of [`OpenReport`].
 pub const OPEN_SCHEMA: &str = "hopwatch.open/1";
 
-/// The calls that are open.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct OpenReport {
-    /// Name and version of this shape: `hopwatch.open/1`.
-    pub schema: String,
-    /// Version of hopwatch.
-    pub hopwatch: String,
-    /// As of when (RFC 3339, UTC).
-    pub generated_at: String,
-    /// The calls, the oldest first.
-    pub hops: Vec<OpenHopReport>,
-}
+shape! {
+    /// The calls that are open.
+    pub struct OpenReport {
+        /// Name and version of this shape: `hopwatch.open/1`.
+        pub schema: String,
+        /// Version of hopwatch.
+        pub hopwatch: String,
+        /// As of when (RFC 3339, UTC).
+        pub generated_at: String,
+        /// The calls, the oldest first.
+        pub hops: Vec<OpenHopReport>,
+    }
 
-/// A call that has not ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct OpenHopReport {
-    /// The run it is in; `null` = in none.
-    pub run: Option<String>,
-    /// The process that calls, where it is not the one that tells.
-    pub pid: Option<u32>,
-    /// What the dependency is.
-    pub kind: Kind,
-    /// The dependency.
-    pub dependency: String,
-    /// What is done, low in cardinality.
-    pub operation: String,
-    /// The phase it is in.
-    pub phase: Phase,
-    /// How long it has been in it.
-    pub phase_ms: f64,
-    /// How long it is open.
-    pub age_ms: f64,
-    /// What such a call takes normally; `null` = too few to say.
-    pub usual_ms: Option<f64>,
+    /// A call that has not ended.
+    pub struct OpenHopReport {
+        /// The run it is in; `null` = in none.
+        pub run: Option<String>,
+        /// The process that calls, where it is not the one that tells.
+        pub pid: Option<u32>,
+        /// What the dependency is.
+        pub kind: Kind,
+        /// The dependency.
+        pub dependency: String,
+        /// What is done, low in cardinality.
+        pub operation: String,
+        /// The phase it is in.
+        pub phase: Phase,
+        /// How long it has been in it.
+        pub phase_ms: f64,
+        /// How long it is open.
+        pub age_ms: f64,
+        /// What such a call takes normally; `null` = too few to say.
+        pub usual_ms: Option<f64>,
+    }
 }
 
 /// Tells the calls that are open at `now`, each with the name of its run. One that the record below tells of is left out.

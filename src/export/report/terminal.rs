@@ -71,10 +71,7 @@ pub fn open_hops(name: &str, spans: &[Span], now: Nanos) -> String {
 }
 
 fn run_text(out: &mut String, run: &RunReport, style: Style) {
-    let took = match run.deadline_ms {
-        Some(deadline) => format!("{} of {}", long(run.duration_ms), human(deadline)),
-        None => long(run.duration_ms),
-    };
+    let took = took_text(run);
     let outcome = outcome_text(run);
     let color = if run.healthy { AnsiColor::Green } else { AnsiColor::Red };
     let _ = writeln!(out, "run  {}   {}   {took}", run.name, paint(&outcome, style, color));
@@ -187,8 +184,18 @@ pub(crate) fn finding_text(out: &mut String, finding: &FindingReport, style: Sty
     line(out, "try", &finding.remedy);
 }
 
-fn outcome_text(run: &RunReport) -> String {
+/// How long a run took, of how much.
+pub(crate) fn took_text(run: &RunReport) -> String {
+    match run.deadline_ms {
+        Some(deadline) => format!("{} of {}", long(run.duration_ms), human(deadline)),
+        None => long(run.duration_ms),
+    }
+}
+
+/// How a run ended, in a word or some.
+pub(crate) fn outcome_text(run: &RunReport) -> String {
     let text = match run.outcome {
+        Outcome::Ok if run.open => "goes on",
         Outcome::Ok if run.healthy => "ok",
         Outcome::Ok => "ended well, but not healthy",
         Outcome::Timeout => "timed out",
@@ -273,7 +280,8 @@ fn long(ms: f64) -> String {
     if (95.0..60_000.0).contains(&ms) { format!("{:.1} s", ms / 1000.0) } else { human(ms) }
 }
 
-pub(super) fn plural(n: usize, noun: &str) -> String {
+/// So many of something.
+pub(crate) fn plural(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
