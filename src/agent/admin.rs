@@ -1,13 +1,16 @@
 //! The admin address: what operators and their tools ask (report reference, section 4).
 //!
-//! `GET /metrics`, `/healthz`, `/readyz`, `/api/report`, `/api/open`; runs are handed over by `PUT /api/runs/ID` where they are taken.
+//! `GET /metrics`, `/healthz`, `/readyz`, `/api/report`, `/api/open`, `/api/events`, and `/`, a page for browsers and text for others; runs are
+//! handed over by `PUT /api/runs/ID` where they are taken.
 
 use super::handoff;
-use super::hub::Hub;
+use super::hub::{Extent, Hub, Told};
+use super::page;
+use super::page::events::Feed;
 use crate::attribution::Judgement;
 use crate::export::prometheus::CONTENT_TYPE;
-use crate::export::report::{Style, text};
-use crate::export::serve::{Answer, Intake, Page, Server};
+use crate::export::report::{Report, Style, text};
+use crate::export::serve::{Answer, Asked, Handlers, Intake, Page, Server};
 use crate::model::Run;
 use http::StatusCode;
 use serde::Serialize;
@@ -60,35 +63,61 @@ impl Admin {
     /// When the listener cannot be used, or the system gives no thread.
     pub fn serve(self: &Arc<Self>, listener: TcpListener, takes_runs: bool) -> io::Result<AdminServer> {
         let admin = Arc::clone(self);
-        let answer: Answer = Arc::new(move |path| admin.answer(path));
+        let answer: Answer = Arc::new(move |asked| admin.answer(asked));
         let hub = Arc::clone(&self.hub);
         let intake: Option<Intake> =
             takes_runs.then(|| Arc::new(move |path: &str, body: &[u8]| take(&hub, path, body)) as Intake);
-        Server::on(listener, answer, intake).map(AdminServer)
+        let events = Arc::new(Feed::new(Arc::clone(self)));
+        Server::on(listener, Handlers { answer, intake, events: Some(events) }).map(AdminServer)
     }
 
-    fn answer(&self, path: &str) -> Option<Page> {
-        Some(match path {
+    fn answer(&self, asked: &Asked<'_>) -> Option<Page> {
+        Some(match asked.path {
             "/metrics" => Page::new(CONTENT_TYPE, self.hub.metrics()),
             "/healthz" => Page::line(StatusCode::OK, "ok"),
             "/readyz" if self.ready.load(Ordering::Relaxed) => Page::line(StatusCode::OK, "ready"),
             "/readyz" => Page::line(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-            "/api/report" => json(&self.report()),
+            "/api/report" => self.report(asked),
             "/api/open" => json(&self.hub.open()),
+            "/" if asked.wants_page() => page::index(),
             "/" => Page::new("text/plain; charset=utf-8", self.text()),
-            _ => return None,
+            path => return page::asset(path),
         })
     }
 
     fn text(&self) -> String {
-        let report = self.report();
-        let told = text(&report, Style { color: false });
+        let told = self.report_of(Extent::Whole).map(|report| text(&report, Style { color: false })).unwrap_or_default();
         if told.is_empty() { NOTHING.to_owned() } else { told }
     }
 
-    fn report(&self) -> crate::export::report::Report {
+    /// `?run=ID` that run alone; `?hops=0` no calls of any.
+    fn report(&self, asked: &Asked<'_>) -> Page {
+        let extent = match (asked.parameter("run"), asked.parameter("hops")) {
+            (Some(id), _) => Extent::Run(id),
+            (None, Some("0")) => Extent::Brief,
+            _ => Extent::Whole,
+        };
+        let unknown = "no run of this id is kept: `agent.keep_runs` and `agent.keep_for` say how many are, and for how long";
+        self.report_of(extent).map_or_else(|| Page::line(StatusCode::NOT_FOUND, unknown), |report| json(&report))
+    }
+
+    /// As much of the report as is asked for; `None` = the run is not kept.
+    pub(super) fn report_of(&self, extent: Extent<'_>) -> Option<Report> {
+        self.with_making(|making| self.hub.report_of(making, extent))
+    }
+
+    /// What changed since somebody was told, in brief.
+    pub(super) fn changes(&self, told: &mut Told) -> Option<Report> {
+        self.with_making(|making| self.hub.changes(making, told))
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    fn with_making<T>(&self, ask: impl FnOnce(Option<(&Run, &Judgement)>) -> T) -> T {
         let making = self.making.as_ref().and_then(|making| making());
-        self.hub.report(making.as_ref().map(|(run, judgement)| (run, judgement)))
+        ask(making.as_ref().map(|(run, judgement)| (run, judgement)))
     }
 }
 

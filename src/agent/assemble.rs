@@ -30,7 +30,7 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
         next_id = next_id.wrapping_add(1).max(1);
         next_id
     };
-    let root = Span { role: Role::Server, ..Span::new(fresh_id(), None, name.clone(), name.clone(), start, end) };
+    let root = Span { role: Role::Server, ..Span::new(root_id(start), None, name.clone(), name.clone(), start, end) };
     let first_activity = observed.spans.iter().map(|span| span.start).min();
     let startup = first_activity.filter(|first| *first > start).map(|first| Span {
         kind: Some(Kind::Startup),
@@ -58,4 +58,14 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
         imports: observed.imports,
         connections: observed.connections,
     }
+}
+
+/// The id of a run's root: the same while it goes on, and none of its spans', which sources count from one. The finalizer of SplitMix64
+/// (Steele et al. 2014) spreads starts over all numbers.
+const fn root_id(start: Nanos) -> u64 {
+    let mut mixed = start.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    if mixed == 0 { 1 } else { mixed }
 }

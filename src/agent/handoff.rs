@@ -6,7 +6,7 @@
 
 use super::hub::{Handed, Hub};
 use crate::export::serve::{HANDOVER, SERVER_THAT_TAKES};
-use crate::model::{Losses, Name, Run, Span};
+use crate::model::{Losses, Name, Nanos, Run, Span};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -34,6 +34,10 @@ pub struct Handoff {
     pub hopwatch: String,
     /// What the run is called.
     pub run: Name,
+    /// When it began; 0 = not told.
+    pub started: Nanos,
+    /// How long it may take.
+    pub deadline: Option<Nanos>,
     /// How many hops that ended it told before.
     pub before: u64,
     /// Those that ended since.
@@ -73,7 +77,7 @@ pub fn take(hub: &Hub, id: &str, body: &[u8]) -> Result<(), String> {
         return Err("a run's id is letters, digits and hyphens".to_owned());
     }
     let told: Handoff = serde_json::from_slice(body).map_err(|error| format!("it cannot be read: {error}"))?;
-    let Handoff { schema, run, before, ended, open, losses, whole, exported, .. } = told;
+    let Handoff { schema, run, started, deadline, before, ended, open, losses, whole, exported, .. } = told;
     if schema != SCHEMA {
         return Err(format!("it is of another version; this one takes {SCHEMA}"));
     }
@@ -81,7 +85,8 @@ pub fn take(hub: &Hub, id: &str, body: &[u8]) -> Result<(), String> {
     if [ended.len(), open.len(), whole_len].into_iter().any(|len| len > HOPS_MAX + 1) {
         return Err(format!("it tells more than {HOPS_MAX} hops at once"));
     }
-    let handed = Handed { name: run, before, ended, open, losses: losses.balanced(), whole, exported };
+    let losses = losses.balanced();
+    let handed = Handed { name: run, started, deadline, before, ended, open, losses, whole, exported };
     hub.hand_over(id, handed).map_err(|unheard| unheard.to_string())
 }
 

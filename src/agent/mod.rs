@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod handoff;
 pub mod hub;
 pub mod nearest;
+pub mod page;
 pub mod providers;
 pub mod sidecar;
 pub mod size;

@@ -6,6 +6,7 @@
 mod agent;
 mod color;
 mod config;
+mod dashboards;
 mod demo;
 mod descriptors;
 mod failure;
@@ -61,6 +62,7 @@ enum Verb {
     Probe(probe::ProbeArgs),
     Report(report::ReportArgs),
     Top(top::TopArgs),
+    Dashboards(dashboards::DashboardsArgs),
     Config(config::ConfigArgs),
     #[command(hide = true)]
     DemoAgent(demo::AgentArgs),
@@ -76,6 +78,7 @@ impl Verb {
             Self::Probe(args) => probe::probe(args),
             Self::Report(args) => report::report(args),
             Self::Top(args) => top::top(args),
+            Self::Dashboards(args) => dashboards::dashboards(&args),
             Self::Config(args) => config::config(args),
             Self::DemoAgent(args) => demo::agent(args),
         }

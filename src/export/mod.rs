@@ -1,5 +1,7 @@
 //! Sinks: what leaves hopwatch, rendered from the model alone.
 
+#[cfg(feature = "cli")]
+pub mod dashboards;
 pub(crate) mod metrics;
 #[cfg(feature = "otlp")]
 pub mod otlp;

@@ -90,6 +90,8 @@ pub mod label {
     pub const STATE: &str = "state";
     /// `sent` or `received`.
     pub const DIRECTION: &str = "direction";
+    /// Size of the input in tokens, as the class it is in: at most `256`, `1k`, `4k`, `16k`, `64k`, or `more`.
+    pub const INPUT: &str = "input";
     /// Name of a run.
     pub const RUN: &str = "run";
     /// Why a hop was slow.
@@ -179,10 +181,25 @@ metrics! {
         "Tries of calls to a dependency, by their number and outcome.";
     CONNECTIONS = "hopwatch_connections_total", Counter, Count, [l::DEPENDENCY, l::STATE], &[],
         "Tries by whether they opened a connection or used one that was there.";
+    CLIENT_CONNECTIONS = "hopwatch_client_connections_total", Counter, Count, [l::DEPENDENCY, l::STATE], &[],
+        "Calls by whether their client opened a connection for them, behind a gateway one to the gateway.";
+    ATTEMPT_DURATION = "hopwatch_attempt_duration_seconds", Histogram, Seconds, [l::DEPENDENCY, l::STATE], LONG,
+        "How long tries took, by whether they opened a connection or used one that was there.";
+    RETRY_AFTER = "hopwatch_retry_after_seconds", Histogram, Seconds, [l::DEPENDENCY], LONG,
+        "How long a dependency asked to wait before the next try.";
+    FIRST_TOKEN = "hopwatch_first_token_seconds", Histogram, Seconds, [l::DEPENDENCY, l::INPUT], LONG,
+        "Time from the request being sent to the first token of its answer, by the size of the input.";
     FIRST_TOKEN_PER_1K_INPUT = "hopwatch_first_token_per_1k_input_seconds", Histogram, Seconds, [l::DEPENDENCY], LONG,
         "Time from the request to its first token, for each thousand tokens of input.";
+    TIME_PER_OUTPUT_TOKEN = "hopwatch_time_per_output_token_seconds", Histogram, Seconds,
+        [l::DEPENDENCY, l::GEN_AI_MODEL], LONG,
+        "Time of a streamed answer from its first content to its last, for each token after the first.";
+    STREAM_GAP = "hopwatch_stream_gap_seconds", Histogram, Seconds, [l::KIND, l::DEPENDENCY], LONG,
+        "The longest time between two pieces of a streamed answer for which its consumer had to wait.";
     RUN_DURATION = "hopwatch_run_duration_seconds", Histogram, Seconds, [l::RUN], LONG,
         "How long runs took.";
+    BUDGET_LEFT = "hopwatch_run_budget_left_seconds", Histogram, Seconds, [l::RUN], LONG,
+        "What was left of the deadline when a run that has one ended; 0 when it had passed.";
     RUNS = "hopwatch_runs_total", Counter, Count, [l::RUN, l::OUTCOME], &[],
         "Runs that ended, by outcome.";
     BLAME = "hopwatch_blame_seconds_total", Counter, Seconds, [l::RUN, l::KIND, l::DEPENDENCY, l::PHASE], &[],

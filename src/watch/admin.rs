@@ -23,7 +23,7 @@ impl Hopwatch {
     pub(super) fn serve(&self, address: SocketAddr) -> io::Result<Server> {
         // The server must not keep the handle alive.
         let inner = Arc::downgrade(&self.inner);
-        let answer: Answer = Arc::new(move |path| answer(&inner, path));
+        let answer: Answer = Arc::new(move |asked| answer(&inner, asked.path));
         Server::start(address, answer)
     }
 }

@@ -18,6 +18,7 @@ mod ask;
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 mod collector;
 #[path = "../it/support/prometheus.rs"]
+#[expect(dead_code, reason = "shared with tests that use all of it")]
 mod prometheus;
 
 mod bombs;

@@ -15,6 +15,7 @@ mod ask;
 mod library;
 #[cfg(test)]
 #[path = "../it/support/prometheus.rs"]
+#[expect(dead_code, reason = "shared with other tests, which use other parts of it")]
 mod prometheus;
 #[cfg(test)]
 mod run;

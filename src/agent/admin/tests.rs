@@ -45,7 +45,7 @@ pub(in crate::agent) fn answer(server: &AdminServer, request: &[u8]) -> String {
 }
 
 fn get(server: &AdminServer, path: &str) -> String {
-    answer(server, format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes())
+    answer(server, format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes())
 }
 
 fn body(answer: &str) -> &str {

@@ -14,7 +14,8 @@ fn word() -> Handoff {
 
 fn put(path: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
-    let head = format!("PUT {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n");
+    let head =
+        format!("PUT {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n");
     [head.as_bytes(), body.as_bytes()].concat()
 }
 
@@ -30,7 +31,7 @@ fn a_run_finds_an_agent_and_hands_itself_over() {
     let losses = Losses { recorded: 2, ..Losses::default() }.balanced();
     let last = Handoff { before: 1, ended: vec![two], losses, whole: Some(whole), ..Handoff::new("agent.py".into()) };
     receiver.tell(&last).unwrap();
-    let told = answer(&server, b"GET /api/report HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let told = answer(&server, b"GET /api/report HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let report: serde_json::Value = serde_json::from_str(told.split_once("\r\n\r\n").unwrap().1).unwrap();
     assert_eq!((&report["runs"][0]["name"], &report["dependencies"][0]["calls"]), (&"agent.py".into(), &2.into()));
     let refused = receiver.tell(&last).unwrap_err();
@@ -98,11 +99,12 @@ fn what_cannot_be_taken_is_refused_with_the_reason() {
     }
     let many = Handoff { ended: vec![ended(1, "docs", Outcome::Ok); HOPS_MAX + 2], ..word() };
     refused(&put("/api/runs/1", HEADER, &serde_json::to_string(&many).unwrap()), "400", "more than");
-    let head = |length: &str| format!("PUT /api/runs/1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{HEADER}{length}\r\n\r\n");
+    let head =
+        |length: &str| format!("PUT /api/runs/1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{HEADER}{length}\r\n\r\n");
     // Refused by its head: nothing of it is read.
     refused(head("content-length: 67108865").as_bytes(), "413", "too large");
     refused(head("transfer-encoding: chunked").as_bytes(), "411", "content-length");
-    let told = answer(&server, b"GET /api/report HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let told = answer(&server, b"GET /api/report HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert!(told.contains("\"runs\":[]") && told.contains("\"started\":0"), "nothing of all that was taken: {told}");
 }
 
@@ -110,7 +112,7 @@ fn what_cannot_be_taken_is_refused_with_the_reason() {
 fn a_run_that_leaves_in_the_middle_of_a_word_leaves_room_for_others() {
     let (_admin, server) = serving(true);
     let whole = "content-length: 67108864";
-    let head = format!("PUT /api/runs/1 HTTP/1.1\r\nhost: a\r\n{HEADER}{whole}\r\n\r\n{{");
+    let head = format!("PUT /api/runs/1 HTTP/1.1\r\nhost: localhost\r\n{HEADER}{whole}\r\n\r\n{{");
     for _ in 0..3 {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.write_all(head.as_bytes()).unwrap();

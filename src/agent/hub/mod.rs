@@ -6,20 +6,25 @@
 
 mod batches;
 mod calls;
+mod going;
 mod sources;
 mod store;
+mod tell;
 #[cfg(test)]
 pub(in crate::agent) mod tests;
+mod trend;
 mod weight;
 
 pub use batches::Batches;
 pub use sources::Unheard;
+pub use tell::{Extent, Told};
 
-use crate::attribution::{Judgement, findings, judge_with};
+use super::assemble::RunFacts;
+use crate::attribution::judge_with;
 use crate::export::metrics::{Metrics, OpenCalls, Target};
 use crate::export::otlp::Exporter;
 use crate::export::prometheus::Prometheus;
-use crate::export::report::{self, OpenReport, Report};
+use crate::export::report;
 use crate::model::clock::{Anchor, nanos};
 use crate::model::{ConnectionFact, Live, Losses, Name, Nanos, Run, Span, redact};
 use calls::Calls;
@@ -27,7 +32,7 @@ use sources::{News, Sources};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::Store;
+use store::{Judged, Store};
 
 /// How long a run that tells nothing any more is taken to be there: it tells every second.
 pub const SILENCE: Duration = Duration::from_secs(30);
@@ -76,6 +81,10 @@ impl fmt::Debug for HubOptions {
 pub struct Handed {
     /// What the run is called.
     pub name: Name,
+    /// When it began; 0 = not told.
+    pub started: Nanos,
+    /// How long it may take.
+    pub deadline: Option<Nanos>,
     /// How many hops that ended it has told before these.
     pub before: u64,
     /// These, which ended since.
@@ -189,7 +198,7 @@ impl Hub {
     /// Hops of its own source ended.
     fn ended(&self, state: &mut State, ended: Vec<Span>, now: Nanos) {
         for span in ended {
-            state.count(&span);
+            state.count(&span, now);
             if self.loose {
                 self.call_of_no_run(state, span, now);
             } else {
@@ -206,7 +215,7 @@ impl Hub {
         if let Some(run) = state.calls.told(&span, &state.store) {
             let judgement = judge_with(&run, state.sources.own(), state.store.history());
             state.metrics.verdict(&run.name, &judgement);
-            state.store.keep(run, judgement, now);
+            state.store.keep(Judged { id: report::run_id(&run), run, judgement }, now);
         }
         state.store.learn(&span);
         state.calls.keep(span);
@@ -217,14 +226,15 @@ impl Hub {
     /// # Errors
     /// It told its end before, or there are too many runs.
     pub fn hand_over(&self, id: &str, handed: Handed) -> Result<(), Unheard> {
-        let Handed { name, before, ended, open, losses, whole, exported } = handed;
+        let Handed { name, started, deadline, before, ended, open, losses, whole, exported } = handed;
         let now = self.now();
         let mut state = self.state();
         let state = &mut *state;
         let whole = whole.map(|run| (run, losses.clone()));
-        let known = state.sources.hear(id, News { name, before, ended: ended.len(), open, losses }, now)?;
+        let facts = RunFacts { name, start: started, end: None, seen_until: now, deadline, exit: None };
+        let known = state.sources.hear(id, News { facts, before, ended: &ended, open, losses }, now)?;
         for span in &ended[known..] {
-            state.count(span);
+            state.count(span, now);
             state.store.learn(span);
         }
         if let Some((run, losses)) = whole {
@@ -234,7 +244,7 @@ impl Hub {
                 exporter.run(&run, Some(&judgement));
             }
             state.sources.over(id);
-            state.store.keep(run, judgement, now);
+            state.store.keep(Judged { id: going::id_of(id), run, judgement }, now);
         }
         Ok(())
     }
@@ -265,33 +275,6 @@ impl Hub {
         self.prometheus.render()
     }
 
-    /// The report: the runs kept, with `making`, a run that goes on, and every dependency.
-    #[must_use]
-    pub fn report(&self, making: Option<(&Run, &Judgement)>) -> Report {
-        let alone = self.alone();
-        self.look_alone(&alone);
-        let connections = self.connections.as_ref().map(|ask| ask()).unwrap_or_default();
-        let now = self.now();
-        let state = self.state();
-        let losses = state.sources.losses();
-        let kept: Vec<(&Run, &Judgement)> = state.store.runs().chain(making).collect();
-        // Connections of no run are looked at as those of one.
-        let rest = Run { start: now, seen_until: now, connections, spans: state.calls.recent(), ..Run::default() };
-        let runs: Vec<&Run> = kept.iter().map(|(run, _)| *run).chain([&rest]).collect();
-        let found = findings(&runs);
-        report::report_with(self.source, now, &kept, &found, state.store.dependencies(), &losses, state.notes())
-    }
-
-    /// The calls that are open.
-    #[must_use]
-    pub fn open(&self) -> OpenReport {
-        let alone = self.alone();
-        self.look_alone(&alone);
-        let state = self.state();
-        let spans: Vec<(Option<Name>, Span)> = state.sources.open().map(|(run, span)| (run.cloned(), span.clone())).collect();
-        report::open(self.now(), &spans, |span| state.store.history().usual(span))
-    }
-
     /// What was counted in all, at this moment.
     #[must_use]
     pub fn losses(&self) -> Losses {
@@ -313,9 +296,9 @@ impl Hub {
 
 impl State {
     /// Counts a hop that ended.
-    fn count(&mut self, span: &Span) {
+    fn count(&mut self, span: &Span, now: Nanos) {
         self.metrics.hop(span);
-        self.store.count(span);
+        self.store.count(span, now);
         if let Some(fresh) = &mut self.fresh {
             fresh.push(span.clone());
         }

@@ -3,6 +3,7 @@
 //! What a run counted stays its own, so that a later word of it takes the place of an earlier one, and nothing is counted twice. Only when
 //! it is no longer remembered do its counts become a part of the past.
 
+use super::super::assemble::RunFacts;
 use super::weight::{ROOM, weight};
 use crate::model::{Losses, Name, Nanos, Span};
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 const RUNS: usize = 10_000;
 /// Most runs that are remembered after they were over, or gone.
 const LEFT: usize = 1_000;
+/// Most hops that ended of a run that goes on, to be shown until it tells itself as a whole.
+const SHOWN: usize = 1_000;
 /// Why hops are dropped whose process is gone.
 const GONE: &str = "run_gone";
 
@@ -36,7 +39,7 @@ pub(super) struct Sources {
     past: Losses,
     /// How long a run that tells nothing is taken to be there.
     silence: Nanos,
-    /// Bytes that the open hops of runs take.
+    /// Bytes that the hops of runs take.
     held: usize,
 }
 
@@ -50,8 +53,10 @@ struct Told {
 /// A run of another process.
 #[derive(Debug)]
 struct Run {
-    name: Name,
+    facts: RunFacts,
     told: Told,
+    /// Its first hops that ended.
+    ended: Vec<Span>,
     /// When it told that, by the hub's clock.
     at: Nanos,
     /// How many of its hops that ended were taken.
@@ -76,6 +81,10 @@ impl Told {
 }
 
 impl Run {
+    fn weight(&self) -> usize {
+        self.told.weight() + self.ended.iter().map(weight).sum::<usize>()
+    }
+
     /// What it counted, as of now: who is gone has nothing open.
     fn losses(&self) -> Losses {
         let mut losses = self.told.losses.clone();
@@ -112,34 +121,39 @@ impl Sources {
 
     /// A run tells at `now`. Before these it had told `before` hops that ended, and now as many as `ended`; how many of these are known
     /// already, since an answer was lost on its way.
-    pub(super) fn hear(&mut self, id: &str, news: News, now: Nanos) -> Result<usize, Unheard> {
-        let News { name, before, ended, mut open, losses } = news;
-        let (taken, weight_before) = match self.runs.get(id) {
+    pub(super) fn hear(&mut self, id: &str, news: News<'_>, now: Nanos) -> Result<usize, Unheard> {
+        let News { facts, before, ended, mut open, losses } = news;
+        let is_full = self.runs.len() - self.left.len() >= RUNS;
+        let (taken, mut shown) = match self.runs.get_mut(id) {
             Some(run) if run.stage == Stage::Over => return Err(Unheard::Over),
             Some(run) => {
                 if run.stage == Stage::Gone {
                     self.left.retain(|left| left != id);
                 }
-                (run.taken, run.told.weight())
+                self.held -= run.told.weight();
+                (run.taken, std::mem::take(&mut run.ended))
             }
-            None if self.runs.len() - self.left.len() >= RUNS => return Err(Unheard::Full),
-            None => (0, 0),
+            None if is_full => return Err(Unheard::Full),
+            None => (0, Vec::new()),
         };
-        self.held -= weight_before;
         let held = &mut self.held;
         // What there is no room for is counted, and not shown.
-        open.retain(|span| {
+        let mut fits = |span: &Span| {
             let more = held.saturating_add(weight(span));
             let fits = more <= ROOM;
             if fits {
                 *held = more;
             }
             fits
-        });
-        let all = before.saturating_add(ended as u64).max(taken);
-        let run = Run { name, told: Told { open, losses }, at: now, taken: all, stage: Stage::There };
+        };
+        open.retain(&mut fits);
+        let known = usize::try_from(taken.saturating_sub(before)).unwrap_or(usize::MAX).min(ended.len());
+        let room = SHOWN.saturating_sub(shown.len());
+        shown.extend(ended[known..].iter().take(room).filter(|span| fits(span)).cloned());
+        let all = before.saturating_add(ended.len() as u64).max(taken);
+        let run = Run { facts, told: Told { open, losses }, ended: shown, at: now, taken: all, stage: Stage::There };
         self.runs.insert(id.to_owned(), run);
-        Ok(usize::try_from(taken.saturating_sub(before)).unwrap_or(usize::MAX).min(ended))
+        Ok(known)
     }
 
     /// A run told its end.
@@ -156,8 +170,8 @@ impl Sources {
 
     fn leave(&mut self, id: &str, stage: Stage) {
         let Some(run) = self.runs.get_mut(id) else { return };
-        self.held -= run.told.weight();
-        run.told.open = Vec::new();
+        self.held -= run.weight();
+        (run.told.open, run.ended) = (Vec::new(), Vec::new());
         run.stage = stage;
         self.left.push_back(id.to_owned());
         if self.left.len() > LEFT
@@ -178,24 +192,30 @@ impl Sources {
     /// The hops that are open, each with the name of its run.
     pub(super) fn open(&self) -> impl Iterator<Item = (Option<&Name>, &Span)> {
         let own = self.own.open.iter().map(|span| (None, span));
-        own.chain(self.runs.values().flat_map(|run| run.told.open.iter().map(|span| (Some(&run.name), span))))
+        own.chain(self.runs.values().flat_map(|run| run.told.open.iter().map(|span| (Some(&run.facts.name), span))))
+    }
+
+    /// The runs that go on, each with its id, what is known of it, and its hops.
+    pub(super) fn going(&self) -> impl Iterator<Item = (&str, &RunFacts, impl Iterator<Item = &Span>)> {
+        let there = self.runs.iter().filter(|(_, run)| run.stage == Stage::There);
+        there.map(|(id, run)| (&**id, &run.facts, run.ended.iter().chain(&run.told.open)))
     }
 
     /// The names of the runs that are gone, as far as they are remembered.
     pub(super) fn gone(&self) -> impl Iterator<Item = &Name> {
         let left = self.left.iter().filter_map(|id| self.runs.get(id));
-        left.filter(|run| run.stage == Stage::Gone).map(|run| &run.name)
+        left.filter(|run| run.stage == Stage::Gone).map(|run| &run.facts.name)
     }
 }
 
 /// What a run tells of itself.
 #[derive(Debug)]
-pub(super) struct News {
-    pub(super) name: Name,
+pub(super) struct News<'a> {
+    pub(super) facts: RunFacts,
     /// How many hops that ended it had told before.
     pub(super) before: u64,
-    /// How many it tells of.
-    pub(super) ended: usize,
+    /// Those that it tells of.
+    pub(super) ended: &'a [Span],
     pub(super) open: Vec<Span>,
     pub(super) losses: Losses,
 }

@@ -1,13 +1,17 @@
 //! What is remembered: the last runs with their verdicts, every dependency added up, and what is normal.
 
+use super::trend::{Steps, Trend};
 use super::weight::{ROOM, weight_of_run};
 use crate::attribution::{History, Judgement};
 use crate::export::report::{DependencyReport, DependencyStats};
 use crate::model::{Call, Kind, Name, Nanos, Run, Span};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Most dependencies that are told apart.
 const DEPENDENCIES: usize = 10_000;
+/// Most of them whose last minutes are remembered step by step.
+const TRENDS: usize = 500;
 /// What those beyond are told as.
 const OTHER: &str = "other";
 
@@ -17,9 +21,14 @@ pub(super) struct Store {
     keep: usize,
     keep_for: Nanos,
     runs: VecDeque<Kept>,
+    /// Runs that were forgotten, of all that were ever kept.
+    forgotten: u64,
     /// Bytes that they take.
     held: usize,
     dependencies: BTreeMap<(Kind, Name), DependencyStats>,
+    trends: BTreeMap<(Kind, Name), Trend>,
+    /// Calls that were counted.
+    counted: u64,
     history: History,
 }
 
@@ -28,14 +37,31 @@ pub(super) struct Store {
 struct Kept {
     at: Nanos,
     weight: usize,
-    run: Run,
-    judgement: Judgement,
+    judged: Arc<Judged>,
+}
+
+/// A run and what came of it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// Which one.
+    pub(super) id: String,
+    pub(super) run: Run,
+    pub(super) judgement: Judgement,
 }
 
 impl Store {
     pub(super) fn new(keep: usize, keep_for: Nanos) -> Self {
-        let (runs, dependencies, history) = (VecDeque::new(), BTreeMap::new(), History::default());
-        Self { keep, keep_for, runs, held: 0, dependencies, history }
+        Self {
+            keep,
+            keep_for,
+            runs: VecDeque::new(),
+            forgotten: 0,
+            held: 0,
+            dependencies: BTreeMap::new(),
+            trends: BTreeMap::new(),
+            counted: 0,
+            history: History::default(),
+        }
     }
 
     /// Keeps so many runs from here on, for so long.
@@ -44,13 +70,17 @@ impl Store {
         self.forget_more();
     }
 
-    /// Counts a hop that ended.
-    pub(super) fn count(&mut self, span: &Span) {
+    /// Counts a hop that ended about now.
+    pub(super) fn count(&mut self, span: &Span, now: Nanos) {
         let counts = |call: &&Call| !span.is_open() && !call.relayed;
         let (Some(call), Some(dependency)) = (span.call.as_deref().filter(counts), &span.dependency) else { return };
         let key = (span.kind.unwrap_or(Kind::Http), dependency.clone());
         let full = self.dependencies.len() >= DEPENDENCIES && !self.dependencies.contains_key(&key);
         let key = if full { (key.0, OTHER.into()) } else { key };
+        self.counted += 1;
+        if self.trends.len() < TRENDS || self.trends.contains_key(&key) {
+            self.trends.entry(key.clone()).or_default().count(call, now);
+        }
         self.dependencies.entry(key).or_default().count(call);
     }
 
@@ -60,18 +90,19 @@ impl Store {
     }
 
     /// Keeps a run that was judged. The oldest ones go where there are too many, or they take too much; the last one always stays.
-    pub(super) fn keep(&mut self, run: Run, judgement: Judgement, at: Nanos) {
-        let weight = weight_of_run(&run);
+    pub(super) fn keep(&mut self, judged: Judged, at: Nanos) {
+        let weight = weight_of_run(&judged.run);
         self.held += weight;
-        self.runs.push_back(Kept { at, weight, run, judgement });
+        self.runs.push_back(Kept { at, weight, judged: Arc::new(judged) });
         self.forget_more();
     }
 
-    /// Forgets runs that were kept for long enough.
+    /// Forgets runs that were kept for long enough, and how calls went long ago.
     pub(super) fn forget_old(&mut self, now: Nanos) {
         while self.runs.front().is_some_and(|kept| now.saturating_sub(kept.at) >= self.keep_for) {
             self.forget_first();
         }
+        self.trends.retain(|_, trend| trend.forget_old(now));
     }
 
     fn forget_more(&mut self) {
@@ -81,17 +112,32 @@ impl Store {
     }
 
     fn forget_first(&mut self) {
-        self.held -= self.runs.pop_front().map_or(0, |kept| kept.weight);
+        if let Some(kept) = self.runs.pop_front() {
+            self.held -= kept.weight;
+            self.forgotten += 1;
+        }
     }
 
     /// The runs kept, the oldest first.
-    pub(super) fn runs(&self) -> impl Iterator<Item = (&Run, &Judgement)> {
-        self.runs.iter().map(|kept| (&kept.run, &kept.judgement))
+    pub(super) fn runs(&self) -> impl ExactSizeIterator<Item = &Arc<Judged>> {
+        self.runs.iter().map(|kept| &kept.judged)
+    }
+
+    /// Runs that were ever kept, those that are forgotten included.
+    pub(super) fn ever_kept(&self) -> u64 {
+        self.forgotten + self.runs.len() as u64
+    }
+
+    /// Calls that were ever counted.
+    pub(super) const fn counted(&self) -> u64 {
+        self.counted
     }
 
     /// Every dependency with its calls, by kind and name.
-    pub(super) fn dependencies(&self) -> Vec<DependencyReport> {
-        self.dependencies.iter().map(|((kind, name), stats)| stats.report(*kind, name)).collect()
+    pub(super) fn dependencies(&self, steps: Steps, now: Nanos) -> Vec<DependencyReport> {
+        let trend = |key| self.trends.get(key).map(|trend| trend.report(steps, now)).unwrap_or_default();
+        let told = self.dependencies.iter();
+        told.map(|(key, stats)| DependencyReport { trend: trend(key), ..stats.report(key.0, &key.1) }).collect()
     }
 
     /// What calls normally took.

@@ -47,6 +47,11 @@ struct Subject {
     own: Arc<Mutex<Live>>,
 }
 
+fn handed(id: &str, before: u64, ended: Vec<Span>, losses: Losses) -> Handed {
+    let (name, started) = (id.into(), T0);
+    Handed { name, started, deadline: None, before, ended, open: Vec::new(), losses, whole: None, exported: false }
+}
+
 impl Subject {
     fn new() -> Self {
         Self::with(SILENCE, true)
@@ -80,13 +85,12 @@ impl Subject {
     /// A word of a run.
     fn word(&self, id: &str, before: u64, told: &[Span], losses: Losses) -> Result<(), Unheard> {
         let (open, ended): (Vec<_>, Vec<_>) = told.iter().cloned().partition(Span::is_open);
-        self.hub.hand_over(id, Handed { name: id.into(), before, ended, open, losses, whole: None, exported: false })
+        self.hub.hand_over(id, Handed { open, whole: None, ..handed(id, before, ended, losses) })
     }
 
     /// Its last one.
     fn end(&self, id: &str, before: u64, told: &[Span], run: Run, losses: Losses) -> Result<(), Unheard> {
-        let (name, ended, open) = (id.into(), told.to_vec(), Vec::new());
-        self.hub.hand_over(id, Handed { name, before, ended, open, losses, whole: Some(run), exported: false })
+        self.hub.hand_over(id, Handed { whole: Some(run), ..handed(id, before, told.to_vec(), losses) })
     }
 
     /// The sum of a metric over its series.
@@ -317,6 +321,9 @@ proptest! {
         let all = runs.iter().map(|(told, _)| told.len() as u64).sum::<u64>() + own;
         prop_assert_eq!(subject.calls(), all);
         prop_assert_eq!(subject.metric("hopwatch_hop_calls_total"), all as f64);
-        prop_assert_eq!(subject.hub.report(None).runs.len(), runs.iter().filter(|(_, over)| *over).count());
+        let told = subject.hub.report(None).runs;
+        prop_assert_eq!(told.iter().filter(|run| !run.open).count(), runs.iter().filter(|(_, over)| *over).count());
+        let ids: std::collections::HashSet<&str> = told.iter().map(|run| &*run.id).collect();
+        prop_assert_eq!(ids.len(), told.len());
     }
 }

@@ -7,7 +7,7 @@ mod servers;
 pub(super) use agent::{AgentArgs, agent};
 
 use super::color::Color;
-use super::run::{Finished, JsonFile, Plan, Via, report, supervise};
+use super::run::{AgentPlan, Finished, JsonFile, Plan, Via, address_option, report, supervise};
 use super::signals::Inbox;
 use super::{Failure, status, tell};
 use crate::export::report::{Style, text};
@@ -48,6 +48,10 @@ pub(super) struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
+    /// Hand the run to the agent at this admin address too
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address_option)]
+    agent: Option<SocketAddr>,
+
     /// Colour the report
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     color: Color,
@@ -64,7 +68,10 @@ pub(super) fn demo(args: DemoArgs) -> Result<u8, Failure> {
     let json = args.json.as_deref().map(JsonFile::check).transpose()?;
     let servers = Servers::start(args.fault).map_err(|error| failed("start the demo's servers", &error))?;
     let program = std::env::current_exe().map_err(|error| failed("find the agent's program", &error))?;
-    let plan = plan(args.fault, &servers, program.into_os_string(), json);
+    let plan = Plan {
+        agent: args.agent.map(|address| AgentPlan { address, if_any: false }),
+        ..plan(args.fault, &servers, program.into_os_string(), json)
+    };
     let finished = supervise(&plan, inbox)?;
     tell(&text(&finished.report, Style { color: args.color.on_stderr() }));
     if let Some(file) = &plan.json {

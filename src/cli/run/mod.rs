@@ -17,7 +17,7 @@ mod trusted;
 mod view;
 
 pub(super) use json::JsonFile;
-pub(super) use options::{Plan, RunArgs, Via, dependency_option, duration_option};
+pub(super) use options::{AgentPlan, Plan, RunArgs, Via, address_option, dependency_option, duration_option};
 pub(super) use report::Finished;
 pub(super) use supervise::supervise;
 

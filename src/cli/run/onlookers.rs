@@ -245,7 +245,8 @@ impl SoFar {
     }
 
     fn news(&self, before: usize, ended: Vec<Span>) -> Handoff {
-        Handoff { before: before as u64, ended, ..Handoff::new(self.facts.name.clone()) }
+        let RunFacts { start: started, deadline, .. } = self.facts;
+        Handoff { started, deadline, before: before as u64, ended, ..Handoff::new(self.facts.name.clone()) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {

@@ -330,7 +330,7 @@ pub(in crate::cli) fn duration_option(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads `[ADDRESS:]PORT`.
-fn address_option(text: &str) -> Result<SocketAddr, String> {
+pub(in crate::cli) fn address_option(text: &str) -> Result<SocketAddr, String> {
     address::parse(text).map_err(|message| format!("{message}\nhint: {}", address::HINT))
 }
 

@@ -35,9 +35,14 @@ impl Metrics {
         if let Some(first) = first_content(&call.timeline) {
             self.histogram(&names::GEN_AI_FIRST_CHUNK, &[operation, provider, model], seconds(first));
         }
-        let answered = call.attempts.last().and_then(|last| prefill(&last.timeline));
-        if let (Some(prefill), Some(input @ 1..)) = (answered, call.tokens.input) {
+        let Some(answered) = call.attempts.last().map(|last| &last.timeline) else { return };
+        if let (Some(prefill), Some(input @ 1..)) = (prefill(answered), call.tokens.input) {
+            self.histogram(&names::FIRST_TOKEN, &[dependency, input_class(input)], seconds(prefill));
             self.histogram(&names::FIRST_TOKEN_PER_1K_INPUT, &[dependency], seconds(prefill) * 1_000.0 / input as f64);
+        }
+        if let (Some(stream), Some(output @ 2..)) = (answered.total(Phase::Stream), call.tokens.output) {
+            let each = seconds(stream) / (output - 1) as f64;
+            self.histogram(&names::TIME_PER_OUTPUT_TOKEN, &[dependency, model], each);
         }
     }
 
@@ -63,4 +68,16 @@ fn first_content(timeline: &Timeline) -> Option<Nanos> {
 fn prefill(timeline: &Timeline) -> Option<Nanos> {
     timeline.total(Phase::Stream)?;
     Some(timeline.total(Phase::Wait)?.saturating_add(timeline.total(Phase::FirstToken).unwrap_or(0)))
+}
+
+/// Value of `input`: the class of a size in tokens.
+const fn input_class(tokens: u64) -> &'static str {
+    match tokens {
+        0..=256 => "256",
+        257..=1_024 => "1k",
+        1_025..=4_096 => "4k",
+        4_097..=16_384 => "16k",
+        16_385..=65_536 => "64k",
+        _ => "more",
+    }
 }

@@ -16,6 +16,7 @@ const CLOSED: &[&str] = &[
     label::ATTEMPT,
     label::STATE,
     label::DIRECTION,
+    label::INPUT,
     label::CAUSE,
     label::METRIC,
     label::VERSION,
@@ -102,10 +103,10 @@ fn hash(metric: &Metric, labels: &[&str]) -> u64 {
     hasher.finish()
 }
 
-/// Dependencies are capped before their names come here, and nothing else about them is without end.
+/// Dependencies are capped before their names come here, and but for runs and models nothing about them is without end.
 fn is_capped(metric: &Metric) -> bool {
     let has = |name| metric.labels.contains(&name);
-    !has(label::DEPENDENCY) || has(label::RUN)
+    !has(label::DEPENDENCY) || has(label::RUN) || has(label::GEN_AI_MODEL)
 }
 
 /// Phases are ours, but those of a start-up have the names that its program gave.

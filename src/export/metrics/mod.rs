@@ -169,7 +169,18 @@ impl Metrics {
             self.counter(&names::ATTEMPTS, &[&name, number, outcome], 1);
             if let Some(state) = attempt.connection {
                 self.counter(&names::CONNECTIONS, &[&name, state.as_str()], 1);
+                let took = seconds(attempt.timeline.duration());
+                self.histogram(&names::ATTEMPT_DURATION, &[&name, state.as_str()], took);
             }
+            if let Some(wait) = attempt.retry_after {
+                self.histogram(&names::RETRY_AFTER, &[&name], seconds(wait));
+            }
+        }
+        if let Some(state) = call.client.connection {
+            self.counter(&names::CLIENT_CONNECTIONS, &[&name, state.as_str()], 1);
+        }
+        if let Some(gap) = call.gap {
+            self.histogram(&names::STREAM_GAP, &[kind.as_str(), &name], seconds(gap));
         }
         self.conventional(span, kind, &name, call);
     }
@@ -178,6 +189,10 @@ impl Metrics {
     pub(crate) fn run(&mut self, run: &Run, judgement: &Judgement) {
         let outcome = judgement.outcome.as_str();
         self.histogram(&names::RUN_DURATION, &[&run.name], seconds(run.duration()));
+        if let Some(deadline) = run.deadline {
+            let left = deadline.saturating_sub(run.duration());
+            self.histogram(&names::BUDGET_LEFT, &[&run.name], seconds(left));
+        }
         self.counter(&names::RUNS, &[&run.name, outcome], 1);
         for row in &judgement.blame {
             let (kind, dependency) = who(row.component.kind, row.component.dependency.as_ref());

@@ -47,6 +47,7 @@ fn streamed() -> Span {
     timeline.push(Phase::Stream, 2_000 * MILLI);
     let mut call = Call::new(Origin::Library, timeline).ended(Outcome::Ok, None, Some(200));
     call.attempts[0].connection = Some(ConnectionState::New);
+    (call.client.connection, call.gap) = (Some(ConnectionState::Reused), Some(120 * MILLI));
     (call.stream, call.model, call.address) = (Some(true), Some("gpt-test".into()), Some("api.example:443".into()));
     (call.tokens.input, call.tokens.output, call.bytes.sent) = (Some(2_000), Some(50), 700);
     Span {
@@ -70,7 +71,13 @@ fn a_call_is_counted_in_ours_and_in_the_conventional_metrics() {
     assert_eq!(count(&series, "hopwatch_attempts_total{dependency=openai,attempt=1,outcome=ok}"), 1);
     assert_eq!(count(&series, "hopwatch_connections_total{dependency=openai,state=new}"), 1);
     assert_eq!(count(&series, "hopwatch_hop_body_bytes_total{kind=llm,dependency=openai,direction=sent}"), 700);
+    assert_eq!(values(&series, "hopwatch_attempt_duration_seconds{dependency=openai,state=new}"), [2.0]);
+    assert_eq!(count(&series, "hopwatch_client_connections_total{dependency=openai,state=reused}"), 1);
     assert_eq!(values(&series, "hopwatch_first_token_per_1k_input_seconds{dependency=openai}"), [0.2]);
+    assert_eq!(values(&series, "hopwatch_first_token_seconds{dependency=openai,input=4k}"), [0.4]);
+    let each = "hopwatch_time_per_output_token_seconds{dependency=openai,gen_ai_request_model=gpt-test}";
+    assert_eq!(values(&series, each), [1.5 / 49.0]);
+    assert_eq!(values(&series, "hopwatch_stream_gap_seconds{kind=llm,dependency=openai}"), [0.12]);
     let gen_ai = "gen_ai_operation_name=chat,gen_ai_provider_name=openai,gen_ai_request_model=gpt-test";
     assert_eq!(values(&series, &format!("gen_ai_client_operation_duration_seconds{{{gen_ai}}}")), [2.0]);
     assert_eq!(values(&series, &format!("gen_ai_client_operation_time_to_first_chunk_seconds{{{gen_ai}}}")), [0.5]);
@@ -84,12 +91,18 @@ fn tries_are_counted_by_number_and_outcome() {
     let (mut metrics, snapshotter) = own();
     let mut span = streamed();
     let call = span.call.as_mut().unwrap();
-    let failed = Attempt { outcome: Some(Outcome::RateLimited), failed_by: Some(FailedBy::Peer), ..call.attempts[0].clone() };
+    let failed = Attempt {
+        outcome: Some(Outcome::RateLimited),
+        failed_by: Some(FailedBy::Peer),
+        retry_after: Some(3_000 * MILLI),
+        ..call.attempts[0].clone()
+    };
     call.attempts = (1..=6).map(|number| Attempt { number, ..failed.clone() }).collect();
     metrics.hop(&span);
     let series = snapshot(&snapshotter);
     assert_eq!(count(&series, "hopwatch_attempts_total{dependency=openai,attempt=3,outcome=rate_limited}"), 1);
     assert_eq!(count(&series, "hopwatch_attempts_total{dependency=openai,attempt=4+,outcome=rate_limited}"), 3);
+    assert_eq!(values(&series, "hopwatch_retry_after_seconds{dependency=openai}"), [3.0; 6]);
 }
 
 #[test]
@@ -227,4 +240,32 @@ fn a_recorder_installed_late_gets_everything_from_then_on() {
     });
     let series = snapshot(&snapshotter);
     assert_eq!(values(&series, "hopwatch_hop_duration_seconds{kind=tool,dependency=lookup}"), [0.005]);
+}
+
+#[test]
+fn what_a_run_left_of_its_deadline_is_told_and_never_less_than_nothing() {
+    let (mut metrics, snapshotter) = own();
+    let judgement = Judgement { outcome: Outcome::Ok, healthy: true, blame: Vec::new(), verdict: None };
+    for took in [400, 1_500] {
+        let end = took * MILLI;
+        let run = Run { name: "job".into(), end: Some(end), seen_until: end, deadline: Some(1_000 * MILLI), ..Run::default() };
+        metrics.run(&run, &judgement);
+    }
+    metrics.run(&Run { name: "free".into(), end: Some(1), seen_until: 1, ..Run::default() }, &judgement);
+    let series = snapshot(&snapshotter);
+    assert_eq!(values(&series, "hopwatch_run_budget_left_seconds{run=job}"), [0.6, 0.0]);
+    assert!(!series.contains_key("hopwatch_run_budget_left_seconds{run=free}"));
+}
+
+#[test]
+fn models_beyond_the_cap_are_other() {
+    let (mut metrics, snapshotter) = own();
+    for nth in 0..SERIES_MAX + 5 {
+        let mut span = streamed();
+        span.call.as_mut().unwrap().model = Some(format!("model-{nth}").into());
+        metrics.hop(&span);
+    }
+    let series = snapshot(&snapshotter);
+    let other = "hopwatch_time_per_output_token_seconds{dependency=openai,gen_ai_request_model=other}";
+    assert_eq!(values(&series, other).len(), 5);
 }

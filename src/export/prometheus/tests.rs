@@ -26,7 +26,8 @@ fn call() -> Span {
     }
     let end = timeline.end();
     let mut call = Call::new(Origin::Library, timeline).ended(Outcome::Ok, None, Some(200));
-    call.attempts[0].connection = Some(ConnectionState::New);
+    (call.attempts[0].connection, call.attempts[0].retry_after) = (Some(ConnectionState::New), Some(1));
+    (call.client.connection, call.gap) = (Some(ConnectionState::New), Some(1));
     (call.stream, call.model, call.address) = (Some(true), Some(HOSTILE.into()), Some("[::1]:443".into()));
     (call.tokens.input, call.tokens.output) = (Some(2_000), Some(50));
     (call.bytes.sent, call.bytes.received) = (700, 7_000);
@@ -58,7 +59,8 @@ fn all(metrics: &mut Metrics) {
         remedy: None,
     };
     let judgement = Judgement { outcome: Outcome::Timeout, healthy: false, blame: vec![row], verdict: Some(verdict) };
-    metrics.run(&Run { name: HOSTILE.into(), end: Some(time), seen_until: time, ..Run::default() }, &judgement);
+    let run = Run { name: HOSTILE.into(), end: Some(time), seen_until: time, deadline: Some(time), ..Run::default() };
+    metrics.run(&run, &judgement);
     let open = Span { end: None, ..call() };
     metrics.open(&OpenCalls::of([&open], time));
     let gate = GateSample { name: HOSTILE.into(), limit: 4, waits: vec![0, 5], holds: vec![7], ..GateSample::default() };

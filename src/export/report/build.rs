@@ -54,12 +54,22 @@ pub fn report_with(
     }
 }
 
-fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
+/// A run as the report tells it.
+pub(crate) fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
     let by_id: BTreeMap<SpanId, &Span> = run.spans.iter().map(|span| (span.id, span)).collect();
     let mut hops: Vec<HopReport> = run.spans.iter().filter_map(|span| hop_report(run, span, &by_id)).collect();
     hops.sort_by(|a, b| a.started_ms.total_cmp(&b.started_ms));
     RunReport {
-        id: format!("{:016x}", id_of(run)),
+        critical_path: critical_path(run).iter().map(|piece| path_report(run, &by_id, piece)).collect(),
+        hops,
+        ..run_brief(run, judgement)
+    }
+}
+
+/// The same without its calls and its critical path.
+pub(crate) fn run_brief(run: &Run, judgement: &Judgement) -> RunReport {
+    RunReport {
+        id: run_id(run),
         name: redact::name(&run.name),
         trace_id: run.trace_id.map(|id| id.to_string()),
         started_at: rfc3339(run.start),
@@ -71,17 +81,17 @@ fn run_report(run: &Run, judgement: &Judgement) -> RunReport {
         healthy: judgement.healthy,
         blame: judgement.blame.iter().map(blame_report).collect(),
         verdict: judgement.verdict.as_ref().map(verdict_report),
-        critical_path: critical_path(run).iter().map(|piece| path_report(run, &by_id, piece)).collect(),
-        hops,
+        critical_path: Vec::new(),
+        hops: Vec::new(),
     }
 }
 
 /// What tells a run from others, the same at any time of its life: sources count the ids of their spans for themselves, so that those alone
-/// do not.
-fn id_of(run: &Run) -> u64 {
+/// do not. 16 hexadecimal digits.
+pub(crate) fn run_id(run: &Run) -> String {
     let mut hasher = rustc_hash::FxHasher::default();
     (run.start, &*run.name, run.trace_id, run.spans.first().map(|root| root.id)).hash(&mut hasher);
-    hasher.finish()
+    format!("{:016x}", hasher.finish())
 }
 
 fn path_report(run: &Run, by_id: &BTreeMap<SpanId, &Span>, piece: &PathPiece) -> PathPieceReport {
@@ -262,6 +272,7 @@ fn dependencies<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<DependencyReport
             outcomes: count(calls.iter().filter_map(|call| call.outcome)),
             connections: connection_counts(&calls),
             phases: Phase::ALL.iter().filter_map(|phase| Some((*phase, phase_summary(&calls, *phase)?))).collect(),
+            trend: Vec::new(),
         })
         .collect()
 }

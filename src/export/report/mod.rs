@@ -19,7 +19,7 @@ mod tests;
 pub(crate) mod waterfall;
 
 #[cfg(feature = "cli")]
-pub(crate) use build::finding_report;
+pub(crate) use build::{finding_report, run_brief, run_id, run_report};
 pub use build::{report, report_with};
 pub use open::{OPEN_SCHEMA, OpenHopReport, OpenReport, open, open_text};
 pub use stats::DependencyStats;
@@ -371,6 +371,21 @@ shape! {
         pub connections: ConnectionCounts,
         /// Ended calls' time by phase.
         pub phases: BTreeMap<Phase, PhaseSummary>,
+        /// The last ten minutes in steps of ten seconds, the oldest first; steps without a call are left out. Empty where nobody keeps
+        /// them: an agent does.
+        pub trend: Vec<TrendReport>,
+    }
+
+    /// The calls of a dependency in a step of time.
+    pub struct TrendReport {
+        /// When the step began (RFC 3339, UTC).
+        pub started_at: String,
+        /// Calls that ended in it.
+        pub calls: u64,
+        /// Those of them that failed.
+        pub failed: u64,
+        /// The sum of their time by phase, ms.
+        pub phases: BTreeMap<Phase, f64>,
     }
 
     /// Attempts by state of their connection.

@@ -85,6 +85,7 @@ impl DependencyStats {
             outcomes: outcomes.filter(|&(_, count)| count > 0).collect(),
             connections: ConnectionCounts { new: self.new, reused: self.reused },
             phases: Phase::ALL.iter().filter_map(phase).collect(),
+            trend: Vec::new(),
         }
     }
 }

@@ -12,22 +12,32 @@ use crate::ask::{get, wait_for};
 /// Metrics are in nanoseconds, the report in microseconds: what rounding may make of one value.
 const ROUNDING_S: f64 = 0.000_001;
 
-/// A Prometheus that scrapes one address each second.
+/// A Prometheus of its own.
 pub(crate) struct Prometheus {
     child: Child,
     address: String,
     _folder: TempDir,
 }
 
+/// `scrape_configs` of these jobs, each with its address.
+pub(crate) fn targets(jobs: &[(&str, &str)]) -> String {
+    let job = |(name, target): &(&str, &str)| format!("- job_name: {name}\n  static_configs:\n  - targets: ['{target}']\n");
+    format!("scrape_configs:\n{}", jobs.iter().map(job).collect::<String>())
+}
+
 impl Prometheus {
+    /// One that scrapes this address each second.
     pub(crate) fn scraping(program: &Path, target: &str) -> Self {
+        Self::with(program, &format!("global: {{scrape_interval: 1s}}\n{}", targets(&[("hopwatch", target)])), &[])
+    }
+
+    /// One with this configuration and further options.
+    pub(crate) fn with(program: &Path, text: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: hopwatch\n  static_configs:\n  - targets: ['{target}']\n"
-        );
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(program)
+            .args(options)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg("--web.listen-address=127.0.0.1:0")
@@ -50,15 +60,42 @@ impl Prometheus {
         prometheus
     }
 
-    /// The series of an instant query, with their values.
+    /// The series of an instant query, with their values; of a native histogram its count.
     pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
-        let escaped: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let (head, body) = get(&self.address, &format!("/api/v1/query?query={escaped}")).unwrap();
-        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {head}\n{body}"));
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        let series = answer["data"]["result"].as_array().unwrap();
-        let value = |series: &Value| series["value"][1].as_str().unwrap().parse().unwrap();
-        series.iter().map(|series| (series["metric"].clone(), value(series))).collect()
+        let series = self.ask(&format!("query?query={}", escaped(query)));
+        series.iter().map(|series| (series["metric"].clone(), value(&series["value"], &series["histogram"]))).collect()
+    }
+
+    /// The series of a query over the last minute, each with its last value that is a number.
+    pub(crate) fn range(&self, query: &str) -> Vec<(Value, f64)> {
+        let now = self.query("vector(time())")[0].1;
+        let series = self.ask(&format!("query_range?query={}&start={}&end={now}&step=1", escaped(query), now - 60.0));
+        let last = |series: &Value| {
+            let of = |key: &str| series[key].as_array().cloned().unwrap_or_default().into_iter();
+            let mut values =
+                of("values").map(|at| value(&at, &Value::Null)).chain(of("histograms").map(|at| value(&Value::Null, &at)));
+            values.rfind(|value| value.is_finite()).unwrap_or(f64::NAN)
+        };
+        series.iter().map(|series| (series["metric"].clone(), last(series))).collect()
+    }
+
+    fn ask(&self, question: &str) -> Vec<Value> {
+        let (head, body) = get(&self.address, &format!("/api/v1/{question}")).unwrap();
+        let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {head}\n{body}"));
+        assert_eq!(answer["status"], "success", "{question}: {answer}");
+        match answer["data"]["result"].take() {
+            Value::Array(series) => series,
+            scalar => panic!("{question}: {scalar}"),
+        }
+    }
+
+    /// What it cannot scrape, and why.
+    pub(crate) fn unscraped(&self) -> Vec<String> {
+        let (_, body) = get(&self.address, "/api/v1/targets").unwrap();
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let targets = answer["data"]["activeTargets"].as_array().unwrap();
+        let down = targets.iter().filter(|target| target["health"] != "up");
+        down.map(|target| format!("{} {}", target["labels"], target["lastError"])).collect()
     }
 
     /// The only value of an instant query; 0 where there is no series.
@@ -67,6 +104,16 @@ impl Prometheus {
         assert!(found.len() <= 1, "{query}: {found:?}");
         found.first().map_or(0.0, |(_, value)| *value)
     }
+}
+
+fn escaped(query: &str) -> String {
+    query.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+/// The number of a sample.
+fn value(sample: &Value, histogram: &Value) -> f64 {
+    let text = sample[1].as_str().or_else(|| histogram[1]["count"].as_str());
+    text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no number: {sample} {histogram}"))
 }
 
 impl Drop for Prometheus {

@@ -6,11 +6,11 @@ use crate::model::{Losses, Outcome};
 fn keep(store: &mut Store, name: &str, calls: &[Span], at: Nanos) {
     let run = run(name, calls);
     let judgement = judge(&run, &Losses::default());
-    store.keep(run, judgement, at);
+    store.keep(Judged { id: name.to_owned(), run, judgement }, at);
 }
 
 fn names(store: &Store) -> Vec<&str> {
-    store.runs().map(|(run, _)| &*run.name).collect()
+    store.runs().map(|kept| &*kept.run.name).collect()
 }
 
 #[test]
@@ -51,14 +51,30 @@ fn runs_that_take_too_much_memory_make_the_oldest_go_and_the_last_one_stays() {
 fn dependencies_beyond_what_is_told_apart_are_added_up() {
     let mut store = Store::new(1, Nanos::MAX);
     for id in 0..DEPENDENCIES as u64 + 500 {
-        store.count(&ended(id, &format!("host-{id}"), Outcome::Ok));
+        store.count(&ended(id, &format!("host-{id}"), Outcome::Ok), T0);
     }
-    store.count(&ended(0, "host-0", Outcome::Reset));
-    store.count(&open(1, "host-1"));
-    let told = store.dependencies();
+    store.count(&ended(0, "host-0", Outcome::Reset), T0);
+    store.count(&open(1, "host-1"), T0);
+    let told = store.dependencies(Steps::All, T0);
     // The very last name stands for all others.
     assert_eq!(told.len(), DEPENDENCIES + 1);
     assert_eq!(told.iter().find(|one| one.dependency == OTHER).unwrap().calls, 500);
     assert_eq!(told.iter().find(|one| one.dependency == "host-0").unwrap().calls, 2);
     assert_eq!(told.iter().map(|one| one.calls).sum::<u64>(), DEPENDENCIES as u64 + 501);
+}
+
+#[test]
+fn the_last_minutes_of_no_more_dependencies_are_kept_than_there_is_room_for() {
+    let mut store = Store::new(1, Nanos::MAX);
+    for id in 0..TRENDS as u64 + 10 {
+        store.count(&ended(id, &format!("host-{id}"), Outcome::Ok), T0);
+    }
+    let with_trend = |store: &Store, now| store.dependencies(Steps::All, now).iter().filter(|one| !one.trend.is_empty()).count();
+    assert_eq!(with_trend(&store, T0), TRENDS);
+    // Those that were quiet for long leave their place to others.
+    let later = T0 + 700_000 * MS;
+    store.forget_old(later);
+    store.count(&ended(1, &format!("host-{}", TRENDS + 5), Outcome::Ok), later);
+    assert_eq!(with_trend(&store, later), 1);
+    assert_eq!(store.counted(), TRENDS as u64 + 11);
 }
