@@ -1,8 +1,8 @@
 //! An agent, a service with the library and short runs, under faults that go on until the scene is dropped.
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ const HANGS: &str = "60";
 /// | `openai` | streams; refuses each third call for now; one call hangs |
 /// | `lookup` | serves one call at a time to the gateway's one connection, so that calls wait for it |
 /// | `search` | quick, then slow |
+///
+/// One at a time: they are heavy.
 pub(crate) struct Scene {
     agent: Sidecar,
     /// Another one, which may be ended.
@@ -46,10 +48,14 @@ pub(crate) struct Scene {
     held: Child,
     _servers: [Server; 4],
     _collector: Peer,
+    _alone: MutexGuard<'static, ()>,
 }
+
+static ALONE: Mutex<()> = Mutex::new(());
 
 impl Scene {
     pub(crate) fn start() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (is_slow, is_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let docs = Router::new().route("/late", |_| documents().after(900)).route("/soon", |_| documents().after(5)).start();
         let openai = Router::new()
@@ -93,6 +99,7 @@ impl Scene {
             agent,
             _servers: [docs, openai, lookup, search],
             _collector: collector,
+            _alone: alone,
         };
         scene.clients();
         scene.runs();
@@ -193,10 +200,11 @@ impl Scene {
         self.again(1_000, move || quick("5s", &soon));
     }
 
-    /// A service with the library: gates, stalls, a start-up, and once more open calls than are kept.
+    /// A service with the library: gates, a start-up, and once more open calls than are kept.
     fn service(&mut self) -> String {
         let watch = Hopwatch::builder().service("shop").prometheus(([127, 0, 0, 1], 0)).build().unwrap();
         let address = watch.metrics_address().unwrap().to_string();
+        self.stalls(watch.clone());
         let is_over = Arc::clone(&self.is_over);
         self.work.push(thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -207,7 +215,6 @@ impl Scene {
                 startup.ready();
                 // Another that nobody finished.
                 drop(watch.startup());
-                watch.heartbeat("main").unwrap();
                 let gate = watch.gate("model", 1);
                 let mut odd = 0;
                 // Somebody waits at all times.
@@ -237,12 +244,23 @@ impl Scene {
                     if odd == 40 {
                         drop((0..CROWD).map(|_| model.start()).collect::<Vec<_>>());
                     }
-                    thread::sleep(Duration::from_millis(60));
-                    sleep(Duration::from_millis(100)).await;
+                    sleep(Duration::from_millis(200)).await;
                 }
             });
         }));
         address
+    }
+
+    /// A runtime of the service that is blocked again and again.
+    fn stalls(&mut self, watch: Hopwatch) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        self.again(0, move || {
+            runtime.block_on(async {
+                watch.heartbeat("main").unwrap();
+                thread::sleep(Duration::from_millis(60));
+                sleep(Duration::from_millis(200)).await;
+            });
+        });
     }
 
     /// A service whose names are made up for each call.

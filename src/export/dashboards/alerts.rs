@@ -16,6 +16,10 @@ const CALLS_MIN: u32 = 10;
 const SLOW_MIN: f64 = 0.5;
 /// The share of a call's time that waiting for a connection may take.
 const POOL_SHARE: f64 = 0.2;
+/// A gate is full with this share of its permits out.
+const FULL: f64 = 0.9;
+/// Callers that wait at a gate that is too narrow.
+const WAITING_MIN: u32 = 1;
 /// The share of tries that may be refused.
 const REFUSED_SHARE: f64 = 0.05;
 /// The share of calls that may open a connection.
@@ -90,19 +94,19 @@ fn burning(parameters: &Parameters, burn: Burn) -> Alert {
         labels: vec![("long", window.clone()), ("short", parameters.window(short))],
         summary: format!("{{{{ $labels.{} }}}} times out: {}", label::RUN, culprit(&window)),
         description: format!(
-            "{{{{ $value | humanizePercentage }}}} of the runs of {{{{ $labels.{} }}}} timed out within {window}, and it goes on. \
-             Most verdicts name {}.",
+            "{{{{ $value | humanizePercentage }}}} of the runs of {{{{ $labels.{} }}}} timed out within {window}, and it goes \
+             on. Most verdicts name {}.",
             label::RUN,
             culprit(&window)
         ),
         dashboard: format!("/d/{}?var-run={{{{ $labels.{} | urlquery }}}}", uid("timeouts"), label::RUN),
         runbook: Runbook {
-            meaning: "Runs pass their deadline so often that the budget of timeouts will not last: at this pace it is used up in two days \
-                      (1 h window), five days (6 h), ten days (1 d) or in the month that it is for (3 d).",
-            look: "Timeouts: *Time of a run, by dependency* shows whose time it is, *by phase* which part of it, *Verdicts* the cause; a click \
-                   on a dependency leads to it. The error is often raised elsewhere than the time went.",
-            act: "Do what the cause says (below). Until then give the culprit a timeout of its own well under the run's deadline, so that the \
-                  run can go on without it.",
+            meaning: "Runs pass their deadline so often that the budget of timeouts will not last: at this pace it is used up \
+                      in two days (1 h window), five days (6 h), ten days (1 d) or in the month that it is for (3 d).",
+            look: "Timeouts: *Time of a run, by dependency* shows whose time it is, *by phase* which part of it, *Verdicts* the \
+                   cause; a click on a dependency leads to it. The error is often raised elsewhere than the time went.",
+            act: "Do what the cause says (below). Until then give the culprit a timeout of its own well under the run's \
+                  deadline, so that the run can go on without it.",
         },
     }
 }
@@ -115,10 +119,10 @@ fn culprit(window: &str) -> String {
         format!("{}{{job=%q,{}=%q,{}=\\\"{}\\\"}}", names::VERDICTS.name, label::RUN, label::OUTCOME, Outcome::Timeout);
     let asked = format!("topk(1, {})", sum(&by, &format!("increase({verdicts}[{window}])")));
     format!(
-        "{{{{ with printf \"{asked}\" $labels.job $labels.{run} | query }}}}{{{{ with first . }}}}\
-         {{{{ if .Labels.{dependency} }}}}{{{{ .Labels.{kind} }}}}/{{{{ .Labels.{dependency} }}}}{{{{ else }}}}the program itself{{{{ end }}}} \
-         in {{{{ .Labels.{phase} }}}}{{{{ with .Labels.{cause} }}}} ({{{{ . }}}}){{{{ end }}}}{{{{ end }}}}\
-         {{{{ else }}}}no culprit yet{{{{ end }}}}",
+        "{{{{ with printf \"{asked}\" $labels.job $labels.{run} | query }}}}{{{{ with first . }}}}{{{{ if .Labels.{dependency} \
+         }}}}{{{{ .Labels.{kind} }}}}/{{{{ .Labels.{dependency} }}}}{{{{ else }}}}the program itself{{{{ end }}}} in {{{{ \
+         .Labels.{phase} }}}}{{{{ with .Labels.{cause} }}}} ({{{{ . }}}}){{{{ end }}}}{{{{ end }}}}{{{{ else }}}}no culprit \
+         yet{{{{ end }}}}",
         run = label::RUN,
         kind = label::KIND,
         dependency = label::DEPENDENCY,
@@ -150,10 +154,11 @@ fn slow(parameters: &Parameters) -> Alert {
         dashboard: to_dependency(),
         runbook: Runbook {
             meaning: "A dependency takes several times longer than it did over the last day.",
-            look: "Dependency: *Time of a call, by phase* tells whether it is the dependency (wait, first_token, stream), the way to it (dns, \
-                   connect, tls) or the caller (gate, pool, stall); *In flight against latency* whether load does it.",
-            act: "Dependency's own time: look there, and give it a timeout well under the run's. Way there: `hopwatch probe` from the same \
-                  place. Load: cap what is in flight.",
+            look: "Dependency: *Time of a call, by phase* tells whether it is the dependency (wait, first_token, stream), the \
+                   way to it (dns, connect, tls) or the caller (gate, pool, stall); *In flight against latency* whether load \
+                   does it.",
+            act: "Dependency's own time: look there, and give it a timeout well under the run's. Way there: `hopwatch probe` \
+                  from the same place. Load: cap what is in flight.",
         },
     }
 }
@@ -175,9 +180,11 @@ fn open(parameters: &Parameters) -> Alert {
         dashboard: to_dependency(),
         runbook: Runbook {
             meaning: "A call has been open for longer than any should be. Its caller waits.",
-            look: "`/api/open` of the agent (or its page) names the call, its run and the phase it is in; Dependency: *Age of open calls, by phase*.",
-            act: "Give calls of this dependency a timeout. In `connect`: nothing answers, so look at firewalls and routes. In `wait`: the \
-                  dependency has the request. In `stream`: it stopped in the middle. Restart the caller if it cannot be reached.",
+            look: "`/api/open` of the agent (or its page) names the call, its run and the phase it is in; Dependency: *Age of \
+                   open calls, by phase*.",
+            act: "Give calls of this dependency a timeout. In `connect`: nothing answers, so look at firewalls and routes. In \
+                  `wait`: the dependency has the request. In `stream`: it stopped in the middle. Restart the caller if it \
+                  cannot be reached.",
         },
     }
 }
@@ -201,29 +208,42 @@ fn pool(parameters: &Parameters) -> Alert {
         runbook: Runbook {
             meaning: "The pool of connections to a dependency has none free: calls wait before they are even sent.",
             look: "Runtime: *Wait for a connection*; Dependency: *In flight against latency*.",
-            act: "Look for answers that are never read to their end and transactions that stay open, which hold connections; then for calls \
-                  that take long. Widen the pool last, and only if the dependency can bear it.",
+            act: "Look for answers that are never read to their end and transactions that stay open, which hold connections; \
+                  then for calls that take long. Widen the pool last, and only if the dependency can bear it.",
         },
     }
 }
 
 fn gate(parameters: &Parameters) -> Alert {
     let by = ["job", label::GATE];
-    let of = |metric| sum(&by, &all(metric, "").now());
+    let window = parameters.window(5 * MINUTE);
+    // On average: a permit on its way to the next caller is out with nobody.
+    let of = |metric| sum(&by, &all(metric, &window).average());
     Alert {
         name: "HopwatchGateSaturated",
-        expr: format!("{} > 0\nand {} >= {}", of(&names::GATE_QUEUE), of(&names::GATE_IN_USE), of(&names::GATE_LIMIT)),
+        expr: format!(
+            "{} >= {WAITING_MIN}\nand {} >= {} * {}",
+            of(&names::GATE_QUEUE),
+            of(&names::GATE_IN_USE),
+            number(FULL),
+            of(&names::GATE_LIMIT)
+        ),
         hold: parameters.hold(5 * MINUTE),
         severity: "warning",
         labels: Vec::new(),
         summary: format!("Gate {{{{ $labels.{} }}}} is full", label::GATE),
-        description: format!("All permits of {{{{ $labels.{} }}}} are out, and {{{{ $value }}}} callers wait.", label::GATE),
+        description: format!(
+            "The permits of {{{{ $labels.{} }}}} are out, and {{{{ $value | humanize }}}} callers wait, on average over \
+             {window}.",
+            label::GATE
+        ),
         dashboard: format!("/d/{}", uid("runtime")),
         runbook: Runbook {
             meaning: "More wants to go through a concurrency limit than it lets.",
-            look: "Runtime: *Wait for a permit* is what callers pay, *Permits held* why: is it the number of callers, or do permits stay out longer?",
-            act: "Permits held for longer: the dependency behind the gate is slow, see it. As long as ever: shed load, or raise the limit \
-                  towards the dependency's knee.",
+            look: "Runtime: *Wait for a permit* is what callers pay, *Permits held* why: is it the number of callers, or do \
+                   permits stay out longer?",
+            act: "Permits held for longer: the dependency behind the gate is slow, see it. As long as ever: shed load, or raise \
+                  the limit towards the dependency's knee.",
         },
     }
 }
@@ -246,8 +266,10 @@ fn limited(parameters: &Parameters) -> Alert {
         dashboard: format!("/d/{}?var-dependency={{{{ $labels.{} | urlquery }}}}", uid("llm"), label::DEPENDENCY),
         runbook: Runbook {
             meaning: "A dependency refuses tries because there are too many.",
-            look: "LLM: *Refused by rate limits*, *Asked to wait*, *Tokens, by model*; Dependency: *Tries by number* for retries that make it worse.",
-            act: "Send less at once (a gate), heed `retry-after`, retry with backoff and few times; ask for a higher limit, or spread over models.",
+            look: "LLM: *Refused by rate limits*, *Asked to wait*, *Tokens, by model*; Dependency: *Tries by number* for \
+                   retries that make it worse.",
+            act: "Send less at once (a gate), heed `retry-after`, retry with backoff and few times; ask for a higher limit, or \
+                  spread over models.",
         },
     }
 }
@@ -275,10 +297,11 @@ fn recreated(parameters: &Parameters) -> Alert {
         ),
         dashboard: format!("/d/{}?var-dependency={{{{ $labels.{} | urlquery }}}}", uid("startup"), label::DEPENDENCY),
         runbook: Runbook {
-            meaning: "Nearly every call opens a connection: a client is built for each, and its pool and TLS sessions are thrown away with it.",
+            meaning: "Nearly every call opens a connection: a client is built for each, and its pool and TLS sessions are \
+                      thrown away with it.",
             look: "Start-up: *Clients built anew*, *Cold against warm* for what it costs, *Set-up of connections*.",
-            act: "Make one client when the process starts and share it. If it is one already, look for `connection: close` of the server, or \
-                  for an idle time that is shorter than the pause between calls.",
+            act: "Make one client when the process starts and share it. If it is one already, look for `connection: close` of \
+                  the server, or for an idle time that is shorter than the pause between calls.",
         },
     }
 }
@@ -287,8 +310,8 @@ fn startup(parameters: &Parameters) -> Alert {
     let by = ["job", "instance"];
     let budget = number(parameters.startup_budget.as_secs_f64());
     let slowest = format!(
-        "{{{{ with printf \"topk(1, {}{{job=%q,instance=%q}})\" $labels.job $labels.instance | query }}}}{{{{ with first . }}}}; most of it in \
-         {{{{ .Labels.{} }}}} ({{{{ .Value | humanizeDuration }}}}){{{{ end }}}}{{{{ end }}}}",
+        "{{{{ with printf \"topk(1, {}{{job=%q,instance=%q}})\" $labels.job $labels.instance | query }}}}{{{{ with first . \
+         }}}}; most of it in {{{{ .Labels.{} }}}} ({{{{ .Value | humanizeDuration }}}}){{{{ end }}}}{{{{ end }}}}",
         names::STARTUP_PHASE.name,
         label::PHASE
     );
@@ -300,14 +323,15 @@ fn startup(parameters: &Parameters) -> Alert {
         labels: Vec::new(),
         summary: "{{ $labels.instance }} took {{ $value | humanizeDuration }} to start".to_owned(),
         description: format!(
-            "The start-up of {{{{ $labels.instance }}}} took {{{{ $value | humanizeDuration }}}}, more than its budget of {budget} s{slowest}."
+            "The start-up of {{{{ $labels.instance }}}} took {{{{ $value | humanizeDuration }}}}, more than its budget of \
+             {budget} s{slowest}."
         ),
         dashboard: format!("/d/{}", uid("startup")),
         runbook: Runbook {
             meaning: "A process took longer until it served than it may: scaling up and deployments take as much longer.",
             look: "Start-up: *Phases of the last start-up*, *Start-up, by instance* for since when.",
-            act: "Shorten the longest phase: load in parallel, on first use, or from a closer place; warm up before traffic comes. `hopwatch \
-                  run` names the imports and files of a Python start-up.",
+            act: "Shorten the longest phase: load in parallel, on first use, or from a closer place; warm up before traffic \
+                  comes. `hopwatch run` names the imports and files of a Python start-up.",
         },
     }
 }
@@ -339,10 +363,12 @@ fn dropping(parameters: &Parameters) -> Alert {
         ),
         dashboard: format!("/d/{}?var-instance={{{{ $labels.instance | urlquery }}}}", uid("agent")),
         runbook: Runbook {
-            meaning: "hopwatch drops hops, misses observations, has too many series, or cannot deliver spans. What it watches is not affected.",
+            meaning: "hopwatch drops hops, misses observations, has too many series, or cannot deliver spans. What it watches \
+                      is not affected.",
             look: "Agent: *Dropped hops*, *Missed observations*, *Series beyond the cap*, *Spans to the collector*.",
-            act: "Dropped or missed: give the agent more CPU, or watch less with one. Series: a dependency, run or model has names that are made \
-                  up for each request; name it by `[[dependency]]`. Spans: is the collector up, and does it keep pace?",
+            act: "Dropped or missed: give the agent more CPU, or watch less with one. Series: a dependency, run or model has \
+                  names that are made up for each request; name it by `[[dependency]]`. Spans: is the collector up, and does it \
+                  keep pace?",
         },
     }
 }
@@ -356,15 +382,16 @@ fn down(parameters: &Parameters) -> Alert {
         severity: "critical",
         labels: Vec::new(),
         summary: "hopwatch at {{ $labels.instance }} cannot be scraped".to_owned(),
-        description: "{{ $labels.instance }} ({{ $labels.job }}) was there within the last hour and does not answer: nothing is known of what it \
-                      watches."
+        description: "{{ $labels.instance }} ({{ $labels.job }}) was there within the last hour and does not answer: nothing is \
+                      known of what it watches."
             .to_owned(),
         dashboard: format!("/d/{}", uid("agent")),
         runbook: Runbook {
             meaning: "An agent, or a service with the library, does not answer Prometheus any more.",
-            look: "Does the process run (`/healthz`)? Is its admin address reachable from Prometheus? It listens on loopback unless told otherwise.",
-            act: "Start it again; its exit code and last line say why it ended. Traffic that goes through its gateway fails until then: point \
-                  clients at their dependency directly if that takes long.",
+            look: "Does the process run (`/healthz`)? Is its admin address reachable from Prometheus? It listens on loopback \
+                   unless told otherwise.",
+            act: "Start it again; its exit code and last line say why it ended. Traffic that goes through its gateway fails \
+                  until then: point clients at their dependency directly if that takes long.",
         },
     }
 }

@@ -16,7 +16,8 @@ pub(super) struct Explained {
 pub(super) const fn explained(cause: Cause) -> Explained {
     let (meaning, look, remedy) = match cause {
         Cause::ClientRecreated => (
-            "A new connection, often with a TLS session, is opened for each call, while earlier ones were idle or had been closed by the client.",
+            "A new connection, often with a TLS session, is opened for each call, while earlier ones were idle or had been \
+             closed by the client.",
             "Start-up: *Clients built anew*, *Set-up of connections*.",
             "Make one client and share it.",
         ),

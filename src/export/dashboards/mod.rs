@@ -1,7 +1,7 @@
 //! Grafana's dashboards, Prometheus' rules and alerts, and the runbook, made of the metrics' own names.
 //!
-//! A metric or label that is renamed is renamed here too, since nothing here spells one. What is made is the same for the same version
-//! and parameters, to the byte, so that what is committed can be compared.
+//! A metric or label that is renamed is renamed here too, since nothing here spells one. What is made is the same for the same
+//! version and parameters, to the byte, so that what is committed can be compared.
 
 mod alerts;
 mod board;

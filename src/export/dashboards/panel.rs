@@ -327,7 +327,7 @@ impl Panel {
             View::Heatmap => json!({
                 "calculate": false,
                 // Light is few and dark is many for every eye; steps of lightness alone.
-                "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64, "reverse": false, "exponent": 0.5, "fill": "#0072B2"},
+                "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64, "reverse": false, "exponent": 0.5, "fill": CALLER},
                 "yAxis": {"unit": self.unit.as_str(), "axisPlacement": "left"},
                 "cellGap": 1,
                 "filterValues": {"le": 1e-9},

@@ -79,6 +79,11 @@ impl Series {
         self.selector("")
     }
 
+    /// The mean of the samples within the window.
+    pub(super) fn average(&self) -> String {
+        self.range("avg_over_time", "")
+    }
+
     /// Counts a second.
     pub(super) fn rate(&self) -> String {
         debug_assert_eq!(self.metric.instrument, Instrument::Counter);
@@ -116,7 +121,8 @@ impl Series {
         format!("(histogram_quantile({quantile}, {classic}) or histogram_quantile({quantile}, {native}))")
     }
 
-    /// What was observed within the window, by bucket. Native ones only where there are no classic ones, since both would be shown.
+    /// What was observed within the window, by bucket. Native ones only where there are no classic ones, since both would be
+    /// shown.
     pub(super) fn buckets(&self) -> String {
         let (classic, native) = (self.range("increase", "_bucket"), self.range("increase", ""));
         format!("{} or on () {}", sum(&["le"], &classic), sum(&[], &native))

@@ -78,8 +78,8 @@ pub(super) fn runbook(alerts: &[Alert]) -> String {
 <!-- Made by `hopwatch dashboards`: change that, not this. -->
 # Runbook
 
-A heading for each alert of `alerts.yaml`: what it means, where to look, what to do. Below are the causes that verdicts state. Names in
-*italics* are panels of the dashboard before them.
+A heading for each alert of `alerts.yaml`: what it means, where to look, what to do. Below are the causes that verdicts state.
+Names in *italics* are panels of the dashboard before them.
 
 "
     .to_owned();

@@ -266,6 +266,6 @@ fn models_beyond_the_cap_are_other() {
         metrics.hop(&span);
     }
     let series = snapshot(&snapshotter);
-    let other = "hopwatch_time_per_output_token_seconds{dependency=openai,gen_ai_request_model=other}";
+    let other = "hopwatch_time_per_output_token_seconds{dependency=other,gen_ai_request_model=other}";
     assert_eq!(values(&series, other).len(), 5);
 }

@@ -54,11 +54,15 @@ fn over_time() -> Vec<Panel> {
     let total = |metric: &'static Metric| sum(&[], &shown(metric).rate());
     let by = |metric: &'static Metric, label: &'static str| sum(&[label], &shown(metric).rate());
     vec![
-        lines("Hops, begun and recorded", "Hops a second. Those that began are recorded once they end, or are dropped and counted below.", Unit::PerSecond)
-            .colors(Colors::Named(HOPS))
-            .query(total(&names::HOPS_STARTED), "begun")
-            .query(total(&names::HOPS_RECORDED), "recorded")
-            .empty("No hop was seen"),
+        lines(
+            "Hops, begun and recorded",
+            "Hops a second. Those that began are recorded once they end, or are dropped and counted below.",
+            Unit::PerSecond,
+        )
+        .colors(Colors::Named(HOPS))
+        .query(total(&names::HOPS_STARTED), "begun")
+        .query(total(&names::HOPS_RECORDED), "recorded")
+        .empty("No hop was seen"),
         lines("Dropped hops, by reason", "Hops a second that were not recorded. Anything here is a loss.", Unit::PerSecond)
             .colors(Colors::One(FAILURE))
             .query(by(&names::HOPS_DROPPED, label::REASON), "{{reason}}")
@@ -69,14 +73,20 @@ fn over_time() -> Vec<Panel> {
             .empty("Nothing was missed"),
         lines(
             "Series beyond the cap, by metric",
-            "Values a second that were counted as `other`, since a metric has too many series: names that are made up for each request.",
+            "Values a second that were counted as `other`, since a metric has too many series: names that are made up for each \
+             request.",
             Unit::PerSecond,
         )
         .query(by(&names::SERIES_OVERFLOW, label::METRIC), "{{metric}}")
         .empty("Every name has a series of its own"),
-        stack("Spans to the collector", "Spans a second, by whether they were exported, or why they were dropped.", Unit::PerSecond, Colors::Named(&[("exported", "#0072B2")]))
-            .query(by(&names::EXPORT_SPANS, label::OUTCOME), "{{outcome}}")
-            .empty("No collector is set: OTEL_EXPORTER_OTLP_ENDPOINT does"),
+        stack(
+            "Spans to the collector",
+            "Spans a second, by whether they were exported, or why they were dropped.",
+            Unit::PerSecond,
+            Colors::Named(&[("exported", "#0072B2")]),
+        )
+        .query(by(&names::EXPORT_SPANS, label::OUTCOME), "{{outcome}}")
+        .empty("No collector is set: OTEL_EXPORTER_OTLP_ENDPOINT does"),
         lines("Spans that wait for the collector", "Of each instance.", Unit::Count)
             .query(sum(&["instance"], &shown(&names::EXPORT_QUEUE).now()), "{{instance}}")
             .empty("No collector is set: OTEL_EXPORTER_OTLP_ENDPOINT does"),

@@ -72,8 +72,8 @@ fn times() -> Vec<Panel> {
     vec![
         stack(
             "Time of a call, by phase",
-            "What the mean call's time goes into; the areas add up to its duration. `wait` and `first_token` are the dependency's own, `dns`, \
-             `connect` and `tls` the way there, `gate`, `pool` and `stall` the caller's.",
+            "What the mean call's time goes into; the areas add up to its duration. `wait` and `first_token` are the \
+             dependency's own, `dns`, `connect` and `tls` the way there, `gate`, `pool` and `stall` the caller's.",
             Unit::Seconds,
             Colors::Phases,
         )
@@ -85,14 +85,18 @@ fn times() -> Vec<Panel> {
             .query(percentile(0.95), "p95")
             .query(percentile(0.99), "p99")
             .empty("No call has ended within the time shown"),
-        lines("Durations", "Calls by how long they took: two bands are two kinds of calls, and a mean lies about both.", Unit::Seconds)
-            .view(View::Heatmap)
-            .query(duration.buckets(), "{{le}}")
-            .empty("No call has ended within the time shown"),
+        lines(
+            "Durations",
+            "Calls by how long they took: two bands are two kinds of calls, and a mean lies about both.",
+            Unit::Seconds,
+        )
+        .view(View::Heatmap)
+        .query(duration.buckets(), "{{le}}")
+        .empty("No call has ended within the time shown"),
         lines(
             "In flight against latency",
-            "Calls that are open (right axis, dashed) and the 95th percentile (left). Where latency climbs with what is in flight, the \
-             dependency is loaded beyond its knee: cap the concurrency, for instance with a gate.",
+            "Calls that are open (right axis, dashed) and the 95th percentile (left). Where latency climbs with what is in \
+             flight, the dependency is loaded beyond its knee: cap the concurrency, for instance with a gate.",
             Unit::Seconds,
         )
         .colors(Colors::Named(&[("p95", "#E69F00"), ("in flight", "#0072B2")]))
@@ -109,8 +113,8 @@ fn calls_and_connections() -> Vec<Panel> {
             .empty("No call has ended within the time shown"),
         stack(
             "Tries by number",
-            "Tries a second, by whether they are a call's first, second, third or later one. What is above the first is retries: they \
-             multiply the load of a dependency that fails already.",
+            "Tries a second, by whether they are a call's first, second, third or later one. What is above the first is \
+             retries: they multiply the load of a dependency that fails already.",
             Unit::PerSecond,
             Colors::Named(TRIES),
         )
@@ -118,8 +122,8 @@ fn calls_and_connections() -> Vec<Panel> {
         .empty("No call has ended within the time shown"),
         stack(
             "Connections, new and reused",
-            "Tries a second, by whether they opened a connection. In a healthy service most are reused; a new one for each call costs its \
-             set-up each time.",
+            "Tries a second, by whether they opened a connection. In a healthy service most are reused; a new one for each call \
+             costs its set-up each time.",
             Unit::PerSecond,
             Colors::Named(STATES),
         )
@@ -127,8 +131,8 @@ fn calls_and_connections() -> Vec<Panel> {
         .empty("No try is known to have a connection of its own"),
         lines(
             "Age of open calls, by phase",
-            "How long the oldest open call has been open, by the phase it is in now. A line that climbs at the pace of the clock is a call \
-             that hangs: `/api/open` of the agent names it.",
+            "How long the oldest open call has been open, by the phase it is in now. A line that climbs at the pace of the \
+             clock is a call that hangs: `/api/open` of the agent names it.",
             Unit::Seconds,
         )
         .colors(Colors::Phases)
@@ -141,8 +145,8 @@ fn sizes() -> Vec<Panel> {
     vec![
         lines(
             "First token, by size of the input",
-            "Median time from the request being sent to the first token, by the input's size in tokens (at most so many). Where large inputs \
-             lie far above small ones, the prompt is what takes time.",
+            "Median time from the request being sent to the first token, by the input's size in tokens (at most so many). Where \
+             large inputs lie far above small ones, the prompt is what takes time.",
             Unit::Seconds,
         )
         .colors(Colors::Named(INPUTS))

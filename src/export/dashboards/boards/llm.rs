@@ -126,18 +126,23 @@ fn limits() -> Vec<Panel> {
             .query(sum(&[label::DEPENDENCY], &limited(&names::ATTEMPTS).rate()), "{{dependency}}")
             .empty("No try was refused by a rate limit")
             .leads(to_dependency()),
-        lines("Asked to wait", "How long dependencies ask to wait before the next try (`retry-after`): median and longest.", Unit::Seconds)
-            .query(wait.quantile(0.5, &[label::DEPENDENCY]), "{{dependency}} p50")
-            .query(wait.quantile(1.0, &[label::DEPENDENCY]), "{{dependency}} longest")
-            .empty("No dependency has asked to wait")
-            .leads(to_dependency()),
+        lines(
+            "Asked to wait",
+            "How long dependencies ask to wait before the next try (`retry-after`): median and longest.",
+            Unit::Seconds,
+        )
+        .query(wait.quantile(0.5, &[label::DEPENDENCY]), "{{dependency}} p50")
+        .query(wait.quantile(1.0, &[label::DEPENDENCY]), "{{dependency}} longest")
+        .empty("No dependency has asked to wait")
+        .leads(to_dependency()),
         lines("Failed operations, by error", "Operations that failed, a second, by model and error.", Unit::PerSecond)
             .colors(Colors::One(FAILURE))
             .query(failed.observations(&[MODEL, label::ERROR_TYPE]), "{{gen_ai_request_model}} {{error_type}}")
             .empty("No operation has failed"),
         lines(
             "First token for each thousand tokens of input",
-            "What a thousand tokens more of input cost before the first of output; climbs where a cache is lost or a model server is loaded.",
+            "What a thousand tokens more of input cost before the first of output; climbs where a cache is lost or a model \
+             server is loaded.",
             Unit::Seconds,
         )
         .query(by_dependency(&names::FIRST_TOKEN_PER_1K_INPUT).quantile(0.5, &[label::DEPENDENCY]), "{{dependency}} p50")

@@ -17,7 +17,8 @@ pub(super) fn board() -> Board {
     Board {
         name: "runtime",
         title: "Runtime",
-        description: "Waiting that is the caller's own: for permits of a gate, for a connection of a pool, for an event loop that is blocked.",
+        description: "Waiting that is the caller's own: for permits of a gate, for a connection of a pool, for an event loop \
+                      that is blocked.",
         variables: &[Variable::Runs],
         panels,
     }
@@ -34,22 +35,32 @@ fn gates() -> Vec<Panel> {
         lines("Waiting at gates", "Callers that wait for a permit.", Unit::Count)
             .query(gate(&names::GATE_QUEUE), "{{gate}}")
             .empty("No gate: the library's `gate()` makes one"),
-        lines("Wait for a permit", "How long was waited for the permits that were given: median and 95th percentile.", Unit::Seconds)
-            .query(wait.quantile(0.5, &GATE), "{{gate}} p50")
-            .query(wait.quantile(0.95, &GATE), "{{gate}} p95")
-            .empty("No permit was given within the time shown"),
+        lines(
+            "Wait for a permit",
+            "How long was waited for the permits that were given: median and 95th percentile.",
+            Unit::Seconds,
+        )
+        .query(wait.quantile(0.5, &GATE), "{{gate}} p50")
+        .query(wait.quantile(0.95, &GATE), "{{gate}} p95")
+        .empty("No permit was given within the time shown"),
         lines(
             "Permits held",
-            "How long permits are held: median and 95th percentile. A gate is full because it is narrow, or because this is long.",
+            "How long permits are held: median and 95th percentile. A gate is full because it is narrow, or because this is \
+             long.",
             Unit::Seconds,
         )
         .query(hold.quantile(0.5, &GATE), "{{gate}} p50")
         .query(hold.quantile(0.95, &GATE), "{{gate}} p95")
         .empty("No permit was given back within the time shown"),
-        stack("Callers that left a gate without a permit", "Callers a second that gave up waiting, or were turned away.", Unit::PerSecond, Colors::Named(LEFT))
-            .query(count(&names::GATE_ABANDONED), "gave up")
-            .query(count(&names::GATE_SHED), "turned away")
-            .empty("No gate: the library's `gate()` makes one"),
+        stack(
+            "Callers that left a gate without a permit",
+            "Callers a second that gave up waiting, or were turned away.",
+            Unit::PerSecond,
+            Colors::Named(LEFT),
+        )
+        .query(count(&names::GATE_ABANDONED), "gave up")
+        .query(count(&names::GATE_SHED), "turned away")
+        .empty("No gate: the library's `gate()` makes one"),
     ]
 }
 
@@ -58,10 +69,14 @@ fn pools_and_stalls() -> Vec<Panel> {
     let stall = shown(&names::STALL);
     let runtime = [label::RUNTIME];
     vec![
-        lines("Wait for a connection, mean", "Time of the mean call that goes into waiting for a connection or a stream slot.", Unit::Seconds)
-            .query(phase_of_each_call(Phase::Pool, &[label::DEPENDENCY]), "{{dependency}}")
-            .empty("No call has waited for a connection")
-            .leads(to_dependency()),
+        lines(
+            "Wait for a connection, mean",
+            "Time of the mean call that goes into waiting for a connection or a stream slot.",
+            Unit::Seconds,
+        )
+        .query(phase_of_each_call(Phase::Pool, &[label::DEPENDENCY]), "{{dependency}}")
+        .empty("No call has waited for a connection")
+        .leads(to_dependency()),
         lines("Wait for a connection, 95th percentile", "Of the calls that waited at all.", Unit::Seconds)
             .query(pool.quantile(0.95, &[label::DEPENDENCY]), "{{dependency}} p95")
             .empty("No call has waited for a connection")
@@ -75,8 +90,8 @@ fn pools_and_stalls() -> Vec<Panel> {
             .empty("Nothing was blocked: `heartbeat()` of the library watches a runtime"),
         stack(
             "The caller's share of a run",
-            "Of the mean run's time, what is the caller's own: waiting at gates, for connections and between tries, blocked (stall), and its \
-             own work (self).",
+            "Of the mean run's time, what is the caller's own: waiting at gates, for connections and between tries, blocked \
+             (stall), and its own work (self).",
             Unit::Seconds,
             Colors::Phases,
         )

@@ -75,8 +75,8 @@ fn cold_and_warm() -> Vec<Panel> {
     vec![
         lines(
             "Start-up inside of runs",
-            "Start-up on the critical path of the mean run, by its name. Of a process that is one run it is the cold start; in a server, \
-             whose runs are requests, it is work that is rebuilt for each: do it once, and share what it makes.",
+            "Start-up on the critical path of the mean run, by its name. Of a process that is one run it is the cold start; in \
+             a server, whose runs are requests, it is work that is rebuilt for each: do it once, and share what it makes.",
             Unit::Seconds,
         )
         .query(format!("{} / {}", sum(&of_run, &blame.rate()), sum(&of_run, &runs().rate())), "{{run}}")
@@ -92,8 +92,8 @@ fn cold_and_warm() -> Vec<Panel> {
         .empty("No try is known to have a connection of its own"),
         lines(
             "Clients built anew",
-            "The share of calls whose client opened a connection for them. Near 1, a client is made for each request, and connection, TLS \
-             session and pool are lost with it: make one, and share it.",
+            "The share of calls whose client opened a connection for them. Near 1, a client is made for each request, and \
+             connection, TLS session and pool are lost with it: make one, and share it.",
             Unit::Share,
         )
         .query(share(&opened(new), &opened(clients)), "{{dependency}}")

@@ -50,7 +50,8 @@ fn numbers() -> Vec<Panel> {
         .empty("No run has timed out"),
         number(
             "Share of runs that time out",
-            "Timeouts among the runs that ended within the time shown. Red from one in a hundred, which is the alerts' default objective.",
+            "Timeouts among the runs that ended within the time shown. Red from one in a hundred, which is the alerts' default \
+             objective.",
             Unit::Share,
             Colors::FailureFrom(0.01),
         )
@@ -58,15 +59,13 @@ fn numbers() -> Vec<Panel> {
         .empty("No run has ended"),
         number(
             "Culprit of most timeouts",
-            "The dependency, phase and cause that most verdicts on runs that timed out name. Open it in the dashboard Dependency.",
+            "The dependency, phase and cause that most verdicts on runs that timed out name. Open it in the dashboard \
+             Dependency.",
             Unit::Count,
             Colors::One(palette::kind(Kind::Retrieval)),
         )
         .view(View::Name)
-        .query(
-            format!("topk(1, {})", sum(&by, &verdicts.over(RANGE).increase())),
-            "{{kind}}/{{dependency}} {{phase}} {{cause}}",
-        )
+        .query(format!("topk(1, {})", sum(&by, &verdicts.over(RANGE).increase())), "{{kind}}/{{dependency}} {{phase}} {{cause}}")
         .empty("No run that timed out has a verdict")
         .leads(to_dependency()),
     ]
@@ -76,8 +75,8 @@ fn over_time() -> Vec<Panel> {
     vec![
         stack(
             "Time of a run, by dependency",
-            "What the mean run's time goes into, on its critical path: the areas add up to its duration, and the widest is where to look. \
-             A click leads to the dependency. A series without a name is the program itself.",
+            "What the mean run's time goes into, on its critical path: the areas add up to its duration, and the widest is \
+             where to look. A click leads to the dependency. A series without a name is the program itself.",
             Unit::Seconds,
             Colors::Kinds,
         )
@@ -86,20 +85,26 @@ fn over_time() -> Vec<Panel> {
         .leads(to_dependency()),
         stack(
             "Time of a run, by phase",
-            "The same time by phase: waiting for a permit (gate) or a connection (pool), setting one up (dns, connect, proxy, tls), sending, \
-             waiting for the answer (wait), for its first content (first_token), reading it (stream), between tries (backoff), blocked \
-             (stall), or the program's own (self).",
+            "The same time by phase: waiting for a permit (gate) or a connection (pool), setting one up (dns, connect, proxy, \
+             tls), sending, waiting for the answer (wait), for its first content (first_token), reading it (stream), between \
+             tries (backoff), blocked (stall), or the program's own (self).",
             Unit::Seconds,
             Colors::Phases,
         )
         .query(blame_of_each_run(&[label::PHASE]), "{{phase}}")
         .empty("No run has ended within the time shown"),
-        stack("Runs by outcome", "Runs that ended, a second, by how they ended. Shades of red are failures.", Unit::PerSecond, Colors::Outcomes)
-            .query(sum(&[label::OUTCOME], &runs().rate()), "{{outcome}}")
-            .empty("No run has ended within the time shown"),
+        stack(
+            "Runs by outcome",
+            "Runs that ended, a second, by how they ended. Shades of red are failures.",
+            Unit::PerSecond,
+            Colors::Outcomes,
+        )
+        .query(sum(&[label::OUTCOME], &runs().rate()), "{{outcome}}")
+        .empty("No run has ended within the time shown"),
         lines(
             "Calls that time out, by dependency",
-            "Calls that ran out of time, a second. Where an error is raised is rarely where the time went: compare with the time of a run.",
+            "Calls that ran out of time, a second. Where an error is raised is rarely where the time went: compare with the \
+             time of a run.",
             Unit::PerSecond,
         )
         .colors(Colors::One(FAILURE))
@@ -125,8 +130,9 @@ fn verdicts(runbook: &str) -> Vec<Panel> {
     vec![
         lines(
             "Verdicts",
-            "What was found to be to blame, with its cause and its remedy; a click on the cause leads to more. A verdict without a cause is \
-             sure of whom, and not of why. Single calls of no run that failed or took far too long have verdicts too.",
+            "What was found to be to blame, with its cause and its remedy; a click on the cause leads to more. A verdict \
+             without a cause is sure of whom, and not of why. Single calls of no run that failed or took far too long have \
+             verdicts too.",
             Unit::Count,
         )
         .view(View::Table)
@@ -144,7 +150,8 @@ fn budgets() -> Vec<Panel> {
     vec![
         lines(
             "Budget left",
-            "What is left of the deadline when a run ends: the tightest twentieth, and the median. What comes near 0 times out next.",
+            "What is left of the deadline when a run ends: the tightest twentieth, and the median. What comes near 0 times out \
+             next.",
             Unit::Seconds,
         )
         .query(left.quantile(0.05, &[label::RUN]), "{{run}} tightest 5 %")
