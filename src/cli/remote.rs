@@ -10,7 +10,7 @@ use std::error::Error;
 use std::time::Duration;
 
 /// Where an agent is asked when nothing says where it is.
-pub(super) const ADDRESS: &str = "127.0.0.1:9470";
+const ADDRESS: &str = "127.0.0.1:9470";
 /// How to write where one is.
 pub(super) const HINT: &str = "write [HOST:]PORT or a URL, like `9470`, `127.0.0.1:9470` or `http://agent.internal:9470`";
 /// How long it may take to get there, and to answer in all.
@@ -66,13 +66,19 @@ impl AskError {
 /// Where agents are asked: what was named, else `HOPWATCH_ADMIN`, else the default.
 ///
 /// # Errors
-/// Says what is wrong with it, and after a line break what to write.
-pub(super) fn place(named: Option<&str>) -> Result<Url, String> {
+/// Says what is wrong with it, and what to write.
+pub(super) fn place(named: Option<&str>) -> Result<Url, Failure> {
     let variable = std::env::var("HOPWATCH_ADMIN").ok().filter(|value| !value.is_empty());
-    parse(named.or(variable.as_deref()).unwrap_or(ADDRESS))
+    parse(named.or(variable.as_deref()).unwrap_or(ADDRESS)).map_err(|message| match message.split_once("\nhint: ") {
+        Some((problem, hint)) => Failure::usage(problem).hint(hint),
+        None => Failure::usage(message),
+    })
 }
 
 /// Reads `[HOST:]PORT` or a URL.
+///
+/// # Errors
+/// Says what is wrong with it, and after a line break what to write.
 fn parse(text: &str) -> Result<Url, String> {
     let shown = redact::name(&redact::url(text));
     let wrong = |problem: &str, hint: &str| Err(format!("`{shown}` {problem}\nhint: {hint}"));

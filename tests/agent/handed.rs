@@ -91,10 +91,13 @@ fn a_run_is_seen_while_it_goes_on() {
     });
     assert_eq!((&hop["run"], &hop["dependency"], &hop["phase"]), (&"held".into(), &"docs".into(), &"wait".into()));
     assert_eq!(sidecar.metric("hopwatch_hop_in_flight", &["dependency=\"docs\""]), 1.0);
-    assert_eq!(sidecar.report()["runs"], Value::Array(Vec::new()));
+    let going = sidecar.report()["runs"].clone();
+    assert_eq!((going.as_array().unwrap().len(), &going[0]["open"], &going[0]["verdict"]), (1, &true.into(), &Value::Null));
+    assert_eq!(going[0]["hops"][0]["current_phase"], "wait", "{going:#}");
     release.send(()).unwrap();
     assert!(child.wait_with_output().unwrap().status.success());
     let report = sidecar.report();
+    assert_eq!((&report["runs"][0]["id"], report["runs"].as_array().unwrap().len()), (&going[0]["id"], 1));
     assert_eq!((&report["runs"][0]["name"], &report["losses"]["open"]), (&"held".into(), &0.into()));
     assert_eq!(sidecar.json("/api/open")["hops"], Value::Array(Vec::new()));
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::support::part::part;
 
 /// No scene takes longer unless something is wrong.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1_800);
 /// One browser at a time: several would keep each other from smooth frames.
 static STAGE: Mutex<()> = Mutex::new(());
 

@@ -53,7 +53,7 @@ fn a_fault_appears_while_one_looks_and_its_waterfall_is_a_key_away() {
     window.types("?");
     window.shows("the other way round");
     window.types("?q");
-    let screen = window.hides("Enter look");
+    let screen = window.hides("hopwatch top  ");
     assert!(screen.contains("\"$HOPWATCH\" top"), "what was on the screen before is there again: {screen}");
     assert_eq!(window.state(), before);
 }
@@ -192,7 +192,7 @@ fn the_terminal_is_as_it_was_whatever_ends_or_stops_it() {
     for (signal, code) in [(libc::SIGTERM, 143), (libc::SIGHUP, 129), (libc::SIGINT, 130)] {
         top(&window, &sidecar, "");
         window.sends(signal);
-        window.hides("Enter look");
+        window.hides("hopwatch top  ");
         window.exits(code);
         assert_eq!(window.state(), before, "{signal}");
         window.runs("clear");
@@ -206,7 +206,7 @@ fn the_terminal_is_as_it_was_whatever_ends_or_stops_it() {
     window.shows("hopwatch top  ");
     assert!(window.is_full());
     window.presses(&["C-c"]);
-    window.hides("Enter look");
+    window.hides("hopwatch top  ");
     window.exits(0);
     assert_eq!(window.state(), before);
 }

@@ -5,6 +5,7 @@ use crate::cli::remote::{self, Agent, Part};
 use crate::cli::{Failure, status};
 use crate::export::report::read::read;
 use crate::export::report::{Report, SCHEMA};
+use crate::model::redact;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -31,22 +32,21 @@ impl fmt::Display for Source {
 impl Source {
     /// What was named: a file where there is one of this name or it looks like one, else an agent.
     pub(super) fn of(named: Option<&str>) -> Result<Self, Failure> {
-        if let Some(name) = named {
-            if name == "-" {
-                return Ok(Self::Stdin);
-            }
-            let path = PathBuf::from(name);
-            let is_file = name.ends_with(".json") || name.starts_with(['/', '.']);
-            if !name.contains("://") && (is_file || path.exists()) {
-                return Ok(Self::File(path));
-            }
+        if named == Some("-") {
+            return Ok(Self::Stdin);
         }
-        let wrong = |message: String| {
-            let (problem, _) = message.split_once("\nhint: ").unwrap_or((&message, ""));
-            Failure::usage(format!("{problem}, and no file is there"))
+        let Some(name) = named.filter(|name| !name.contains("://")) else {
+            return remote::place(named).and_then(Agent::at).map(Self::Agent);
+        };
+        let path = PathBuf::from(name);
+        if name.ends_with(".json") || name.starts_with(['/', '.']) || path.exists() {
+            return Ok(Self::File(path));
+        }
+        let neither = |_| {
+            Failure::usage(format!("`{}` is no address, and no file is there", redact::name(name)))
                 .hint(format!("name a file that `run --json` wrote, or an agent: {}", remote::HINT))
         };
-        remote::place(named).map_err(wrong).and_then(Agent::at).map(Self::Agent)
+        remote::place(named).map_err(neither).and_then(Agent::at).map(Self::Agent)
     }
 
     /// The report, of one run alone where one is meant.

@@ -83,11 +83,7 @@ pub(super) struct TopArgs {
 
 /// Shows the agent until its user has seen enough; the exit code.
 pub(super) fn top(args: TopArgs) -> Result<u8, Failure> {
-    let wrong = |message: String| match message.split_once("\nhint: ") {
-        Some((problem, hint)) => Failure::usage(problem).hint(hint),
-        None => Failure::usage(message),
-    };
-    let agent = remote::place(args.address.as_deref()).map_err(wrong).and_then(Agent::at)?;
+    let agent = Agent::at(remote::place(args.address.as_deref())?)?;
     let top = Top::new(agent.shown(), args.color.on_stdout());
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     if args.once || is_dumb || !(io::stdout().is_terminal() && io::stdin().is_terminal()) {

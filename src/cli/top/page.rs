@@ -158,7 +158,7 @@ fn listed(top: &Top, data: &Data, panel: Panel, looked_at: Option<Panel>, width:
     let chosen = top.chosen(panel, &items).filter(|_| is_here);
     let shown = height.saturating_sub(2).min(items.len());
     let first = first_shown(chosen.unwrap_or(0), shown, items.len());
-    let rows: Vec<&[_]> = items[first..first + shown].iter().map(|item| item.cells.as_slice()).collect();
+    let rows: Vec<Vec<Line>> = items[first..first + shown].iter().map(|item| item.cells(top.color)).collect();
     let mut lines = vec![title];
     lines.extend(table::lines(panel.columns(), &rows, chosen.map(|chosen| chosen - first), width));
     lines

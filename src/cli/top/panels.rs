@@ -1,10 +1,15 @@
 //! What the panels list: runs, dependencies, open calls, findings.
 
 use super::data::Data;
+use super::fall::letter;
 use super::ink::{Ink, Line};
 use super::table::Column;
-use crate::export::report::{DependencyReport, FindingReport, OpenHopReport, RunReport, component, human, outcome_text};
+use crate::export::report::{
+    DependencyReport, FindingReport, OpenHopReport, PhaseSummary, RunReport, component, human, outcome_text,
+};
 use crate::model::{Outcome, Phase};
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// Which panel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,21 +22,33 @@ pub(super) enum Panel {
 }
 
 /// Something that a panel lists.
-#[derive(Debug)]
-pub(super) struct Item {
-    /// What it is known by from one time to the next.
-    pub(super) key: String,
-    pub(super) cells: Vec<Line>,
-    /// What it is sorted by, in the order of [`Panel::sorts`].
-    order: Vec<Order>,
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Item<'a> {
+    Run(&'a RunReport),
+    /// With its calls a second.
+    Dependency(&'a DependencyReport, Option<f64>),
+    /// With how long ago that was told, in ms.
+    Open(&'a OpenHopReport, f64),
+    Finding(&'a FindingReport),
 }
 
 /// Numbers and instants go down, texts up.
 #[derive(Debug)]
-enum Order {
+enum Order<'a> {
     Number(f64),
-    Instant(String),
+    Instant(&'a str),
     Text(String),
+}
+
+impl Order<'_> {
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => b.total_cmp(a),
+            (Self::Instant(a), Self::Instant(b)) => b.cmp(a),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            _ => Ordering::Equal,
+        }
+    }
 }
 
 const fn column(name: &'static str, right: bool, rank: u8, least: usize, most: usize) -> Column {
@@ -123,29 +140,80 @@ impl Panel {
     }
 
     /// What it lists: what has the filter's text in it (lower case), sorted. `older_ms` is how long ago the data came.
-    pub(super) fn items(self, data: &Data, filter: &str, sort: (usize, bool), older_ms: f64, color: bool) -> Vec<Item> {
-        let mut items: Vec<Item> = match self {
-            Self::Runs => data.report.runs.iter().map(run).collect(),
-            Self::Dependencies => data.report.dependencies.iter().map(|one| dependency(one, data.rate(one), color)).collect(),
-            Self::Open => data.open.hops.iter().map(|hop| open(hop, older_ms)).collect(),
-            Self::Findings => data.report.findings.iter().map(finding).collect(),
+    pub(super) fn items<'a>(self, data: &'a Data, filter: &str, sort: (usize, bool), older_ms: f64) -> Vec<Item<'a>> {
+        let items: Vec<Item<'a>> = match self {
+            Self::Runs => data.report.runs.iter().map(Item::Run).collect(),
+            Self::Dependencies => data.report.dependencies.iter().map(|one| Item::Dependency(one, data.rate(one))).collect(),
+            Self::Open => data.open.hops.iter().map(|hop| Item::Open(hop, older_ms)).collect(),
+            Self::Findings => data.report.findings.iter().map(Item::Finding).collect(),
         };
-        if !filter.is_empty() {
-            items.retain(|item| item.cells.iter().any(|cell| cell.text().to_lowercase().contains(filter)));
-        }
+        let has_it = |item: &Item<'_>| {
+            filter.is_empty() || item.cells(false).iter().any(|cell| cell.text().to_lowercase().contains(filter))
+        };
         let (by, reversed) = sort;
-        items.sort_by(|a, b| {
-            let order = match (a.order.get(by), b.order.get(by)) {
-                (Some(Order::Number(a)), Some(Order::Number(b))) => b.total_cmp(a),
-                (Some(Order::Instant(a)), Some(Order::Instant(b))) => b.cmp(a),
-                (Some(Order::Text(a)), Some(Order::Text(b))) => a.cmp(b),
-                _ => std::cmp::Ordering::Equal,
-            };
-            let order = order.then_with(|| a.key.cmp(&b.key));
+        let mut sorted: Vec<_> = items.into_iter().filter(has_it).map(|item| (item.order(by), item.key(), item)).collect();
+        sorted.sort_by(|(a, a_key, _), (b, b_key, _)| {
+            let order = a.compare(b).then_with(|| a_key.cmp(b_key));
             if reversed { order.reverse() } else { order }
         });
-        items
+        sorted.into_iter().map(|(.., item)| item).collect()
     }
+}
+
+impl<'a> Item<'a> {
+    /// What it is known by from one time to the next.
+    pub(super) fn key(&self) -> Cow<'a, str> {
+        match self {
+            Self::Run(run) => Cow::Borrowed(&run.id),
+            Self::Open(hop, _) => {
+                let run = hop.run.as_deref().unwrap_or_default();
+                Cow::Owned(format!("{} {run} {} {:?}", self.name(), hop.operation, hop.pid))
+            }
+            Self::Finding(finding) => Cow::Owned(format!("{} {}", self.name(), finding.cause)),
+            Self::Dependency(..) => Cow::Owned(self.name()),
+        }
+    }
+
+    /// What it is called: a run by its name, others by their dependency's.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Run(run) => run.name.clone(),
+            Self::Dependency(one, _) => component(Some(one.kind), Some(&one.dependency)),
+            Self::Open(hop, _) => component(Some(hop.kind), Some(&hop.dependency)),
+            Self::Finding(finding) => component(finding.kind, finding.dependency.as_deref()),
+        }
+    }
+
+    /// What it is sorted by, as [`Panel::sorts`] counts.
+    fn order(&self, by: usize) -> Order<'a> {
+        match (self, by) {
+            (Self::Run(run), 0) => Order::Instant(&run.started_at),
+            (Self::Run(run), 1) => Order::Number(run.duration_ms),
+            (Self::Run(run), 2) => Order::Number(badness(run)),
+            (Self::Dependency(one, _), 0) => Order::Number(one.phases.values().map(|phase| phase.sum_ms).sum()),
+            (Self::Dependency(one, _), 1) => Order::Number(one.calls as f64),
+            (Self::Dependency(one, _), 2) => Order::Number(failures(one).map(|(_, count)| count as f64).sum()),
+            (Self::Dependency(one, _), 3) => Order::Number(mostly(one).map_or(0.0, |(_, phase)| phase.p95_ms)),
+            (Self::Open(hop, older_ms), 0) => Order::Number(hop.age_ms + older_ms),
+            (Self::Open(hop, older_ms), 1) => Order::Number(times_usual(hop, *older_ms)),
+            (Self::Finding(finding), 0) => Order::Number(finding.runs as f64),
+            _ => Order::Text(self.name().to_lowercase()),
+        }
+    }
+
+    /// Its cells, as many as its panel has columns.
+    pub(super) fn cells(&self, color: bool) -> Vec<Line> {
+        match self {
+            Self::Run(one) => run(one),
+            Self::Dependency(one, rate) => dependency(one, &self.name(), *rate, color),
+            Self::Open(hop, older_ms) => open(hop, &self.name(), *older_ms),
+            Self::Finding(one) => finding(one, &self.name()),
+        }
+    }
+}
+
+fn plain(text: &str) -> Line {
+    Line::of(Ink::Plain, text)
 }
 
 /// How a run did, in a sign and its meaning's colour.
@@ -158,8 +226,16 @@ pub(super) fn sign(run: &RunReport) -> Line {
     }
 }
 
-fn run(run: &RunReport) -> Item {
-    let plain = |text: &str| Line::of(Ink::Plain, text);
+/// Higher is worse.
+const fn badness(run: &RunReport) -> f64 {
+    match run.outcome {
+        Outcome::Ok if run.healthy => 0.0,
+        Outcome::Ok => 1.0,
+        _ => 2.0,
+    }
+}
+
+fn run(run: &RunReport) -> Vec<Line> {
     let ink = match run.outcome {
         Outcome::Ok if run.healthy || run.open => Ink::Plain,
         Outcome::Ok => Ink::Strong,
@@ -167,11 +243,11 @@ fn run(run: &RunReport) -> Item {
     };
     let (culprit, share, cause) = run.verdict.as_ref().map_or_else(Default::default, |verdict| {
         let name = component(verdict.kind, verdict.dependency.as_deref());
-        let cause = verdict.cause.map_or_else(String::new, |cause| cause.to_string());
+        let cause = verdict.cause.map_or("", |cause| cause.as_str());
         let culprit = Line::of(Ink::Strong, &name).with(Ink::Plain, &format!(" {}", verdict.phase));
-        (culprit, plain(&format!("{:.0} %", verdict.share * 100.0)), plain(&cause))
+        (culprit, plain(&format!("{:.0} %", verdict.share * 100.0)), plain(cause))
     });
-    let cells = vec![
+    vec![
         sign(run),
         plain(&run.name),
         Line::of(ink, &outcome_text(run)),
@@ -181,96 +257,75 @@ fn run(run: &RunReport) -> Item {
         share,
         cause,
         Line::of(Ink::Faint, clock(&run.started_at)),
-    ];
-    let rank = match run.outcome {
-        Outcome::Ok if run.healthy => 0.0,
-        Outcome::Ok => 1.0,
-        _ => 2.0,
-    };
-    let order = vec![
-        Order::Instant(run.started_at.clone()),
-        Order::Number(run.duration_ms),
-        Order::Number(rank),
-        Order::Text(run.name.to_lowercase()),
-    ];
-    Item { key: run.id.clone(), cells, order }
+    ]
 }
 
-fn dependency(one: &DependencyReport, rate: Option<f64>, color: bool) -> Item {
-    let plain = |text: &str| Line::of(Ink::Plain, text);
-    let name = component(Some(one.kind), Some(&one.dependency));
-    let failed: Vec<(&Outcome, &u64)> = one.outcomes.iter().filter(|(outcome, _)| **outcome != Outcome::Ok).collect();
-    let failures: u64 = failed.iter().map(|(_, count)| **count).sum();
-    let told: Vec<String> = failed.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-    let whole: f64 = one.phases.values().map(|phase| phase.sum_ms).sum();
-    let mostly = one.phases.iter().max_by(|a, b| a.1.sum_ms.total_cmp(&b.1.sum_ms));
-    let time = |of: fn(&crate::export::report::PhaseSummary) -> f64| mostly.map_or(0.0, |(_, phase)| of(phase));
-    let shown = |of| if mostly.is_some() { plain(&human(time(of))) } else { Line::default() };
-    let cells = vec![
-        Line::of(Ink::Strong, &name),
+/// The phase that most of its time went to.
+fn mostly(one: &DependencyReport) -> Option<(Phase, &PhaseSummary)> {
+    one.phases.iter().max_by(|a, b| a.1.sum_ms.total_cmp(&b.1.sum_ms)).map(|(phase, times)| (*phase, times))
+}
+
+fn failures(one: &DependencyReport) -> impl Iterator<Item = (Outcome, u64)> {
+    one.outcomes.iter().map(|(outcome, count)| (*outcome, *count)).filter(|(outcome, _)| *outcome != Outcome::Ok)
+}
+
+fn dependency(one: &DependencyReport, name: &str, rate: Option<f64>, color: bool) -> Vec<Line> {
+    let failed: Vec<String> = failures(one).map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let mostly = mostly(one);
+    let time = |of: fn(&PhaseSummary) -> f64| plain(&mostly.map_or_else(String::new, |(_, phase)| human(of(phase))));
+    vec![
+        Line::of(Ink::Strong, name),
         plain(&one.calls.to_string()),
         plain(&rate.map_or_else(String::new, |rate| format!("{rate:.1}"))),
-        Line::of(if failures > 0 { Ink::Bad } else { Ink::Plain }, &told.join(", ")),
+        Line::of(Ink::Bad, &failed.join(", ")),
         plain(mostly.map_or("", |(phase, _)| phase.as_str())),
-        shown(|phase| phase.p50_ms),
-        shown(|phase| phase.p95_ms),
-        shown(|phase| phase.p99_ms),
-        bar(one.phases.iter().map(|(phase, times)| (*phase, times.sum_ms)), whole, color),
-    ];
-    let order = vec![
-        Order::Number(whole),
-        Order::Number(one.calls as f64),
-        Order::Number(failures as f64),
-        Order::Number(time(|phase| phase.p95_ms)),
-        Order::Text(name.to_lowercase()),
-    ];
-    Item { key: name, cells, order }
+        time(|phase| phase.p50_ms),
+        time(|phase| phase.p95_ms),
+        time(|phase| phase.p99_ms),
+        bar(one, color),
+    ]
 }
 
 /// The phases by their share of the time.
-fn bar(phases: impl Iterator<Item = (Phase, f64)>, whole: f64, color: bool) -> Line {
+fn bar(one: &DependencyReport, color: bool) -> Line {
+    let whole: f64 = one.phases.values().map(|phase| phase.sum_ms).sum();
     let mut line = Line::default();
     let (mut until, mut drawn) = (0.0, 0);
-    for (phase, time) in phases.filter(|&(_, time)| time > 0.0 && whole > 0.0) {
-        until += time;
+    for (&phase, times) in one.phases.iter().filter(|(_, times)| times.sum_ms > 0.0) {
+        until += times.sum_ms;
         let end = ((until / whole * BAR as f64).round() as usize).min(BAR);
-        let sample = if color { "█".to_owned() } else { super::fall::letter(phase).to_string() };
-        line.push(Ink::Phase(phase), &sample.repeat(end.saturating_sub(drawn)));
+        let sample = if color { '█' } else { letter(phase) };
+        line.push(Ink::Phase(phase), &sample.to_string().repeat(end.saturating_sub(drawn)));
         drawn = end.max(drawn);
     }
     line
 }
 
-fn open(hop: &OpenHopReport, older_ms: f64) -> Item {
-    let plain = |text: &str| Line::of(Ink::Plain, text);
-    let name = component(Some(hop.kind), Some(&hop.dependency));
-    let age = hop.age_ms + older_ms;
-    let times = hop.usual_ms.filter(|&usual| usual > 0.0).map_or(0.0, |usual| age / usual);
+/// How many times its usual time it is open; 0 = nothing is usual.
+fn times_usual(hop: &OpenHopReport, older_ms: f64) -> f64 {
+    hop.usual_ms.filter(|&usual| usual > 0.0).map_or(0.0, |usual| (hop.age_ms + older_ms) / usual)
+}
+
+fn open(hop: &OpenHopReport, name: &str, older_ms: f64) -> Vec<Line> {
     // Ten times its usual time is beyond what a slow moment makes of it.
-    let ink = if times >= 10.0 { Ink::Strong } else { Ink::Plain };
-    let cells = vec![
-        Line::of(Ink::Strong, &name),
+    let ink = if times_usual(hop, older_ms) >= 10.0 { Ink::Strong } else { Ink::Plain };
+    vec![
+        Line::of(Ink::Strong, name),
         Line::of(Ink::Phase(hop.phase), hop.phase.as_str()),
-        Line::of(ink, &human(age)),
+        Line::of(ink, &human(hop.age_ms + older_ms)),
         plain(&hop.usual_ms.map_or_else(|| "-".to_owned(), human)),
         plain(hop.run.as_deref().unwrap_or_default()),
         Line::of(Ink::Faint, &hop.operation),
-    ];
-    let order = vec![Order::Number(age), Order::Number(times), Order::Text(name.to_lowercase())];
-    let run = hop.run.as_deref().unwrap_or_default();
-    Item { key: format!("{name} {run} {} {:?}", hop.operation, hop.pid), cells, order }
+    ]
 }
 
-fn finding(one: &FindingReport) -> Item {
-    let name = component(one.kind, one.dependency.as_deref());
-    let cells = vec![
-        Line::of(Ink::Strong, &name),
-        Line::of(Ink::Plain, one.cause.as_str()),
-        Line::of(Ink::Plain, &one.runs.to_string()),
-        Line::of(Ink::Plain, &one.sentence).with(Ink::Faint, &format!(" {}", one.remedy)),
-    ];
-    let order = vec![Order::Number(one.runs as f64), Order::Text(name.to_lowercase())];
-    Item { key: format!("{name} {}", one.cause), cells, order }
+fn finding(one: &FindingReport, name: &str) -> Vec<Line> {
+    vec![
+        Line::of(Ink::Strong, name),
+        plain(one.cause.as_str()),
+        plain(&one.runs.to_string()),
+        plain(&one.sentence).with(Ink::Faint, &format!(" {}", one.remedy)),
+    ]
 }
 
 /// The time of day of an instant of a report.

@@ -96,17 +96,17 @@ impl Top {
     }
 
     /// What a panel lists now.
-    pub(super) fn items(&self, panel: Panel, at: Instant) -> Vec<Item> {
+    pub(super) fn items(&self, panel: Panel, at: Instant) -> Vec<Item<'_>> {
         let Some(data) = &self.data else { return Vec::new() };
         // While the agent is away, or nothing new is wanted, time stands still.
         let older = if self.trouble.is_some() || self.paused { 0.0 } else { at.saturating_duration_since(data.at).as_secs_f64() };
-        panel.items(data, &self.filter.to_lowercase(), self.sorts[panel as usize], older * 1_000.0, self.color)
+        panel.items(data, &self.filter.to_lowercase(), self.sorts[panel as usize], older * 1_000.0)
     }
 
     /// The place of the item that keys act on.
-    pub(super) fn chosen(&self, panel: Panel, items: &[Item]) -> Option<usize> {
+    pub(super) fn chosen(&self, panel: Panel, items: &[Item<'_>]) -> Option<usize> {
         let (key, place) = &self.chosen[panel as usize];
-        let found = key.as_ref().and_then(|key| items.iter().position(|item| item.key == *key));
+        let found = key.as_ref().and_then(|key| items.iter().position(|item| item.key() == *key));
         found.or_else(|| (!items.is_empty()).then(|| (*place).min(items.len() - 1)))
     }
 
@@ -185,7 +185,7 @@ impl Top {
             code => {
                 let items = self.items(self.panel, at);
                 if let Some(place) = self.chosen(self.panel, &items).and_then(|place| moved(code, place, items.len() - 1)) {
-                    self.chosen[here] = (Some(items[place].key.clone()), place);
+                    self.chosen[here] = (Some(items[place].key().into_owned()), place);
                 }
             }
         }
@@ -195,12 +195,16 @@ impl Top {
     /// Looks into what is chosen: a run's waterfall, the runs of a dependency or finding, the run of an open call.
     fn enter(&mut self, at: Instant) -> Wish {
         let items = self.items(self.panel, at);
-        let Some(item) = self.chosen(self.panel, &items).map(|place| &items[place]) else { return Wish::Nothing };
-        match self.panel {
-            Panel::Runs => return self.look_into(item.key.clone()),
-            Panel::Dependencies | Panel::Findings => self.filter = item.cells[0].text(),
-            Panel::Open => self.filter = item.cells[4].text(),
-        }
+        let Some(&item) = self.chosen(self.panel, &items).map(|place| &items[place]) else { return Wish::Nothing };
+        let filter = match item {
+            Item::Run(run) => {
+                let id = run.id.clone();
+                return self.look_into(id);
+            }
+            Item::Open(hop, _) => hop.run.clone().unwrap_or_default(),
+            Item::Dependency(..) | Item::Finding(_) => item.name(),
+        };
+        self.filter = filter;
         self.panel = Panel::Runs;
         Wish::Nothing
     }

@@ -19,7 +19,7 @@ pub(super) struct Column {
 }
 
 /// The columns that fit, each with its width.
-fn fit(columns: &[Column], rows: &[&[Line]], room: usize) -> Vec<(usize, usize)> {
+fn fit(columns: &[Column], rows: &[Vec<Line>], room: usize) -> Vec<(usize, usize)> {
     let natural = |index: usize| {
         let widest = rows.iter().filter_map(|cells| cells.get(index)).map(Line::width).max().unwrap_or(0);
         widest.max(columns[index].name.len()).min(columns[index].most)
@@ -46,7 +46,7 @@ fn fit(columns: &[Column], rows: &[&[Line]], room: usize) -> Vec<(usize, usize)>
 }
 
 /// The heading and the rows, each in at most `width` cells.
-pub(super) fn lines(columns: &[Column], rows: &[&[Line]], chosen: Option<usize>, width: usize) -> Vec<Line> {
+pub(super) fn lines(columns: &[Column], rows: &[Vec<Line>], chosen: Option<usize>, width: usize) -> Vec<Line> {
     let marks = 2;
     let fitted = fit(columns, rows, width.saturating_sub(marks));
     let line = |mark: &str, cell: &dyn Fn(usize) -> Line| {
@@ -81,7 +81,7 @@ mod tests {
 
     fn texts(width: usize) -> Vec<String> {
         let cells: Vec<Line> = ["support_agent.py", "10.7 s", "slow_dependency"].map(|text| Line::of(Ink::Plain, text)).into();
-        lines(COLUMNS, &[&cells], Some(0), width).iter().map(|line| line.text().trim_end().to_owned()).collect()
+        lines(COLUMNS, &[cells], Some(0), width).iter().map(|line| line.text().trim_end().to_owned()).collect()
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! A panel, and the JSON that Grafana reads it from.
 
+use crate::model::names::label;
 use crate::model::palette::{self, CALLER, FAILURE};
 use crate::model::{Kind, Outcome, Phase};
 use serde_json::{Value, json};
 
+/// What the caller's own time is called.
+const OWN_TIME: &str = "(own time)";
+/// The column of a table's numbers, as Grafana calls it.
+pub(super) const VALUE: &str = "Value";
+/// The same, as it is shown.
+const COUNT: &str = "count";
 /// Columns of a dashboard.
 const COLUMNS: u64 = 24;
 /// Height of a panel that shows one number.
@@ -97,6 +104,8 @@ pub(super) struct Panel {
     pub(super) leads: Option<Lead>,
     /// A column of a table whose values are shown as other texts.
     pub(super) texts: Option<Texts>,
+    /// The columns of a table from left to right, and how wide each is in pixels; 0 = as wide as the others leave.
+    pub(super) columns: &'static [(&'static str, u64)],
 }
 
 /// What is shown for the values of a column.
@@ -128,6 +137,7 @@ pub(super) fn lines(title: &'static str, description: &'static str, unit: Unit) 
         width: 12,
         leads: None,
         texts: None,
+        columns: &[],
     }
 }
 
@@ -177,6 +187,10 @@ impl Panel {
         Self { texts: Some(texts), ..self }
     }
 
+    pub(super) fn columns(self, columns: &'static [(&'static str, u64)]) -> Self {
+        Self { columns, ..self }
+    }
+
     fn height(&self) -> u64 {
         if matches!(self.view, View::Number | View::Name) { STAT_HEIGHT } else { HEIGHT }
     }
@@ -199,9 +213,11 @@ impl Panel {
             "options": self.options(),
         });
         if self.is_table() {
+            let order: serde_json::Map<String, Value> =
+                self.columns.iter().enumerate().map(|(nth, (name, _))| ((*name).to_owned(), json!(nth))).collect();
             panel["transformations"] = json!([{
                 "id": "organize",
-                "options": {"excludeByName": {"Time": true}, "indexByName": {}, "renameByName": {"Value": "count"}},
+                "options": {"excludeByName": {"Time": true}, "indexByName": order, "renameByName": {VALUE: COUNT}},
             }]);
         }
         panel
@@ -247,6 +263,7 @@ impl Panel {
         match self.view {
             View::Lines => defaults["custom"] = over_time(0, "none"),
             View::Stack => defaults["custom"] = over_time(60, "normal"),
+            View::Number if self.unit == Unit::Count => defaults["decimals"] = json!(0),
             View::Name => drop(defaults.as_object_mut().and_then(|defaults| defaults.remove("min"))),
             _ => {}
         }
@@ -279,8 +296,16 @@ impl Panel {
             Colors::Outcomes => Outcome::ALL.iter().map(|&of| named(of.as_str(), palette::outcome(of))).collect(),
             Colors::Kinds => {
                 let of_kind = |kind: &Kind| colored("byRegexp", &format!("/^{kind}(\\/|$)/"), palette::kind(*kind));
-                let callers = colored("byRegexp", "/^\\/?$/", CALLER);
-                Kind::ALL.iter().map(of_kind).chain([callers]).collect()
+                // Neither has a dependency to be called by.
+                let called = |mut series: Value, name: &str| {
+                    let properties = series["properties"].as_array_mut();
+                    properties.into_iter().for_each(|properties| properties.push(json!({"id": "displayName", "value": name})));
+                    series
+                };
+                let dependencies = Kind::ALL.iter().filter(|kind| **kind != Kind::Startup).map(of_kind);
+                let startup = called(of_kind(&Kind::Startup), "(start-up)");
+                let callers = called(colored("byRegexp", "/^\\/?$/", CALLER), OWN_TIME);
+                dependencies.chain([startup, callers]).collect()
             }
             Colors::Named(colors) => colors.iter().map(|(name, color)| named(name, color)).collect(),
             Colors::One(_) | Colors::Shades | Colors::FailureFrom(_) => Vec::new(),
@@ -306,7 +331,25 @@ impl Panel {
             let properties = json!([{"id": "mappings", "value": [{"type": "value", "options": options}]}]);
             overrides.push(json!({"matcher": {"id": "byName", "options": column}, "properties": properties}));
         }
+        if self.is_table() {
+            overrides.extend(self.cells());
+        }
         overrides
+    }
+
+    /// The cells of a table: how wide they are, and what stands in those that have nothing to say.
+    fn cells(&self) -> Vec<Value> {
+        let none = |matcher: &str, options: &str, text: &str| json!({"matcher": {"id": matcher, "options": options}, "properties": [{"id": "noValue", "value": text}]});
+        let mut cells = vec![none("byType", "string", "-"), none("byName", label::DEPENDENCY, OWN_TIME)];
+        cells.extend(self.columns.iter().map(|&(name, width)| {
+            let shown = if name == VALUE { COUNT } else { name };
+            let properties = match width {
+                0 => json!([{"id": "custom.cellOptions", "value": {"type": "auto", "wrapText": true}}]),
+                width => json!([{"id": "custom.width", "value": width}]),
+            };
+            json!({"matcher": {"id": "byName", "options": shown}, "properties": properties})
+        }));
+        cells
     }
 
     fn options(&self) -> Value {

@@ -1,6 +1,6 @@
 //! Where a run's time went, laid out in rows: what a terminal and a picture draw alike.
 
-use super::{HopReport, PhaseTimes, RunReport, component};
+use super::{HopReport, PathPieceReport, PhaseTimes, RunReport, component};
 use crate::model::{Outcome, Phase};
 use std::collections::HashMap;
 
@@ -113,11 +113,11 @@ impl Waterfall {
 
 fn of_run(run: &RunReport) -> Row {
     let own = run.critical_path.iter().filter(|part| part.hop_id.is_none());
-    let mut segments: Vec<Segment> = Vec::new();
-    for part in own.filter(|part| part.duration_ms > 0.0) {
+    let segment = |part: &PathPieceReport| {
         let stretch = Stretch { start_ms: part.started_ms, duration_ms: part.duration_ms };
-        segments.push(Segment { phase: part.phase, stretch });
-    }
+        Segment { phase: part.phase, stretch }
+    };
+    let segments: Vec<Segment> = own.filter(|part| part.duration_ms > 0.0).map(segment).collect();
     Row {
         hop: None,
         depth: 0,

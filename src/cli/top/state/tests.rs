@@ -81,8 +81,7 @@ fn keys(top: &mut Top, keys: &str) -> Wish {
 }
 
 fn listed(top: &Top, panel: Panel) -> Vec<String> {
-    let named = if panel == Panel::Runs { 1 } else { 0 };
-    top.items(panel, monotonic()).iter().map(|item| item.cells[named].text()).collect()
+    top.items(panel, monotonic()).iter().map(Item::name).collect()
 }
 
 #[test]
@@ -122,7 +121,7 @@ fn what_is_chosen_stays_so_when_others_come_before_it() {
     keys(&mut top, "jj");
     let chosen = |top: &Top| {
         let items = top.items(Panel::Runs, monotonic());
-        top.chosen(Panel::Runs, &items).map(|place| items[place].cells[1].text())
+        top.chosen(Panel::Runs, &items).map(|place| items[place].name())
     };
     assert_eq!(chosen(&top).as_deref(), Some("agent.py"));
     let mut more = told();
@@ -192,7 +191,7 @@ fn rates_are_of_what_was_told_since_and_never_below_zero() {
     let start = monotonic();
     let mut top = Top::new(String::new(), false);
     top.take(News::Told(Box::new(told())), start);
-    let rate = |top: &Top| top.items(Panel::Dependencies, start)[1].cells[2].text();
+    let rate = |top: &Top| top.items(Panel::Dependencies, start)[1].cells(false)[2].text();
     assert_eq!(rate(&top), "");
     let after = |seconds| start + std::time::Duration::from_secs(seconds);
     top.take(News::Told(Box::new(told())), after(2));

@@ -3,7 +3,7 @@
 use super::{RANGE, blame_of_each_run, runs, share};
 use crate::export::dashboards::board::{Board, Variable, to_dependency};
 use crate::export::dashboards::causes::explained;
-use crate::export::dashboards::panel::{Colors, Lead, Panel, Texts, Unit, View, lines, number, stack};
+use crate::export::dashboards::panel::{Colors, Lead, Panel, Texts, Unit, VALUE, View, lines, number, stack};
 use crate::export::dashboards::query::{shown, sum};
 use crate::model::names::{self, label};
 use crate::model::palette::{self, FAILURE};
@@ -76,7 +76,7 @@ fn over_time() -> Vec<Panel> {
         stack(
             "Time of a run, by dependency",
             "What the mean run's time goes into, on its critical path: the areas add up to its duration, and the widest is \
-             where to look. A click leads to the dependency. A series without a name is the program itself.",
+             where to look. A click leads to the dependency. (own time) and (start-up) are the program itself.",
             Unit::Seconds,
             Colors::Kinds,
         )
@@ -140,6 +140,16 @@ fn verdicts(runbook: &str) -> Vec<Panel> {
         .empty("No verdict: nothing has failed or stood out")
         .width(24)
         .leads(remedy)
+        .columns(&[
+            (label::RUN, 170),
+            (label::OUTCOME, 100),
+            (label::KIND, 100),
+            (label::DEPENDENCY, 160),
+            (label::PHASE, 100),
+            (label::CAUSE, 170),
+            (VALUE, 80),
+            (REMEDY, 0),
+        ])
         .texts(Texts { column: REMEDY, of: remedies.collect() }),
     ]
 }
