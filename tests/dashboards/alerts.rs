@@ -35,7 +35,7 @@ fn each_alert_fires_under_its_fault_and_names_the_right_dependency() {
     let parameters = Parameters {
         open_age: Duration::from_secs(3),
         startup_budget: Duration::from_millis(100),
-        shrink: 30,
+        shrink: 20,
         ..Parameters::default()
     };
     for file in files(&parameters).iter().filter(|file| ["rules.yaml", "alerts.yaml"].contains(&file.path.as_str())) {
@@ -45,7 +45,7 @@ fn each_alert_fires_under_its_fault_and_names_the_right_dependency() {
     let mut scene = Scene::start();
     let other = scene.other.take().unwrap();
     let config = format!(
-        "global: {{scrape_interval: 2s, evaluation_interval: 1s}}\nrule_files: ['{0}/rules.yaml', '{0}/alerts.yaml']\n\
+        "global: {{scrape_interval: 3s, evaluation_interval: 1s}}\nrule_files: ['{0}/rules.yaml', '{0}/alerts.yaml']\n\
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{1}']}}]}}]}}\n\
          {2}- job_name: other\n  static_configs:\n  - targets: ['{3}']\n",
         folder.path().display(),

@@ -166,7 +166,7 @@ impl Scene {
         let is_slow = Arc::clone(&self.is_slow);
         self.again(200, move || {
             // Many of them quick ones, so that what is usual is known.
-            let many = if is_slow.load(Ordering::Relaxed) { vec![&*search; 8] } else { vec![&*search; 100] };
+            let many = if is_slow.load(Ordering::Relaxed) { vec![&*search; 8] } else { vec![&*search; 50] };
             let at_once: &[&str] = if is_slow.load(Ordering::Relaxed) { &["--parallel", "--parallel-immediate"] } else { &[] };
             quietly(curl(&[at_once, many.as_slice()].concat()));
         });
@@ -196,8 +196,8 @@ impl Scene {
             drop(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status());
         };
         let quick = run.clone();
-        self.again(300, move || run("300ms", &late));
-        self.again(1_000, move || quick("5s", &soon));
+        self.again(1_000, move || run("300ms", &late));
+        self.again(3_000, move || quick("5s", &soon));
     }
 
     /// A service with the library: gates, a start-up, and once more open calls than are kept.
