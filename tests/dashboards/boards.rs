@@ -68,6 +68,6 @@ pub(crate) fn filled(expr: &str, interval: &str, range: &str, variables: &[(&str
 
 /// Filled in with what chooses everything, to be read and not evaluated.
 pub(crate) fn readable(expr: &str) -> String {
-    let all = [("job", ".+"), ("instance", ".+"), ("run", ".+"), ("dependency", ".+"), ("model", ".*")];
+    let all = [("namespace", ".*"), ("job", ".+"), ("instance", ".+"), ("run", ".+"), ("dependency", ".+"), ("model", ".*")];
     filled(expr, "5m", "1h", &all)
 }

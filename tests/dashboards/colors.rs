@@ -80,8 +80,13 @@ fn dashboards_lead_to_each_other_with_their_time_and_variables() {
                 if let Some(rest) = url.strip_prefix("/d/") {
                     let (uid, query) = rest.split_once('?').unwrap();
                     assert!(uids.contains(uid), "{url}");
-                    for kept in ["${__url_time_range}", "${datasource:queryparam}", "${job:queryparam}", "${instance:queryparam}"]
-                    {
+                    for kept in [
+                        "${__url_time_range}",
+                        "${datasource:queryparam}",
+                        "${namespace:queryparam}",
+                        "${job:queryparam}",
+                        "${instance:queryparam}",
+                    ] {
                         assert!(query.contains(kept), "{url} loses {kept}");
                     }
                 }

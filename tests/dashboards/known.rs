@@ -11,7 +11,7 @@ use crate::promql::Read;
 /// What Prometheus makes of each scrape.
 const OF_SCRAPES: &[&str] = &["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 /// Labels that Prometheus adds, and the bound of a bucket.
-const ADDED: &[&str] = &["job", "instance", "le", "__name__"];
+const ADDED: &[&str] = &["namespace", "job", "instance", "le", "__name__"];
 
 /// The metric behind a series: its own name, or a part of a classic histogram.
 fn metric(series: &str) -> Option<&'static Metric> {

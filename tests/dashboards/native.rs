@@ -199,7 +199,8 @@ fn panels_of_histograms_have_data_from_native_ones_too() {
             })
         })
         .map(|target| {
-            let all = [("job", ".+"), ("instance", ".+"), ("run", ".+"), ("dependency", ".+"), ("model", ".*")];
+            let all =
+                [("namespace", ".*"), ("job", ".+"), ("instance", ".+"), ("run", ".+"), ("dependency", ".+"), ("model", ".*")];
             (target.place.clone(), filled(&target.expr, "10s", "1m", &all))
         })
         .collect();

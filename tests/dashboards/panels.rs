@@ -14,8 +14,8 @@ const INTERVAL: &str = "30s";
 const RANGE: &str = "1m";
 
 /// How Grafana fills in variables of which nothing was chosen, and one dependency.
-const VARIABLES: [(&str, &str); 5] =
-    [("job", ".+"), ("instance", ".+"), ("run", ".+"), ("dependency", DEPENDENCY), ("model", ".*")];
+const VARIABLES: [(&str, &str); 6] =
+    [("namespace", ".*"), ("job", ".+"), ("instance", ".+"), ("run", ".+"), ("dependency", DEPENDENCY), ("model", ".*")];
 /// Of dashboards of one dependency, the one with everything.
 const DEPENDENCY: &str = "openai";
 

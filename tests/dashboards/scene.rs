@@ -111,8 +111,9 @@ impl Scene {
     pub(crate) fn jobs(&self) -> String {
         let [shop, tenants] = &self.services;
         let jobs = targets(&[("hopwatch", &self.agent.admin), ("shop", shop)]);
-        // Its text is long.
-        format!("{jobs}- job_name: tenants\n  scrape_interval: 10s\n  static_configs:\n  - targets: ['{tenants}']\n")
+        // Its text is long. It alone has a namespace, as in Kubernetes.
+        let tenants = format!("[{{targets: ['{tenants}'], labels: {{namespace: shops}}}}]");
+        format!("{jobs}- job_name: tenants\n  scrape_interval: 10s\n  static_configs: {tenants}\n")
     }
 
     /// Makes `search` slow from here on.

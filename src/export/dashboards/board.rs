@@ -1,6 +1,7 @@
 //! A dashboard: its variables, its links and its panels.
 
 use super::panel::{Lead, Panel, datasource, placed};
+use super::query::{TARGET, chosen_targets};
 use crate::model::names::{self, Metric, label};
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ pub(super) struct Board {
 impl Board {
     /// The JSON that Grafana reads. The same for the same version of hopwatch, to the byte.
     pub(super) fn json(&self) -> Value {
-        let mut variables = vec![source(), job(), instance()];
+        let mut variables = vec![source(), namespace(), job(), instance()];
         variables.extend(self.variables.iter().map(|variable| variable.json()));
         json!({
             "uid": uid(self.name),
@@ -79,7 +80,8 @@ pub(super) fn to_run() -> Lead {
 }
 
 fn url(name: &str, more: &str) -> String {
-    let variables = ["datasource", "job", "instance"].map(|name| format!("${{{name}:queryparam}}")).join("&");
+    let variables =
+        ["datasource"].into_iter().chain(TARGET).map(|name| format!("${{{name}:queryparam}}")).collect::<Vec<_>>().join("&");
     format!("/d/{}?${{__url_time_range}}&{variables}{more}", uid(name))
 }
 
@@ -105,7 +107,7 @@ impl Variable {
 
 /// The values of a label among the series that the variables before choose, in either form of a histogram.
 fn of_chosen(metric: &Metric, label: &str) -> String {
-    let chosen = "job=~\"$job\",instance=~\"$instance\"";
+    let chosen = chosen_targets();
     if metric.buckets.is_empty() {
         return format!("label_values({}{{{chosen}}}, {label})", metric.name);
     }
@@ -126,12 +128,18 @@ fn source() -> Value {
     })
 }
 
+/// Empty where scrapes say nothing of namespaces, so that what has none is chosen too.
+fn namespace() -> Value {
+    several("namespace", "Namespace", &format!("label_values({}, namespace)", names::BUILD_INFO.name), ".*")
+}
+
 fn job() -> Value {
-    several("job", "Job", &format!("label_values({}, job)", names::BUILD_INFO.name), ".+")
+    let of = format!("label_values({}{{namespace=~\"$namespace\"}}, job)", names::BUILD_INFO.name);
+    several("job", "Job", &of, ".+")
 }
 
 fn instance() -> Value {
-    let of = format!("label_values({}{{job=~\"$job\"}}, instance)", names::BUILD_INFO.name);
+    let of = format!("label_values({}{{namespace=~\"$namespace\",job=~\"$job\"}}, instance)", names::BUILD_INFO.name);
     several("instance", "Instance", &of, ".+")
 }
 

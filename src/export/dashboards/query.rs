@@ -8,6 +8,14 @@ use std::fmt::Write;
 /// The range that Grafana chooses so that a rate has enough samples.
 const RATE_INTERVAL: &str = "$__rate_interval";
 
+/// What a scrape says of where a series comes from, and a dashboard's variables choose by. Outside of Kubernetes nothing has a namespace.
+pub(super) const TARGET: [&str; 3] = ["namespace", "job", "instance"];
+
+/// Where series come from, as the variables of a dashboard choose it: matchers of a selector.
+pub(super) fn chosen_targets() -> String {
+    TARGET.map(|label| format!("{label}=~\"${label}\"")).join(",")
+}
+
 /// Series of one metric over a window.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
@@ -18,8 +26,7 @@ pub(super) struct Series {
 
 /// A metric's series as a dashboard's variables choose them.
 pub(super) fn shown(metric: &'static Metric) -> Series {
-    let matchers = ["job", "instance"].map(|label| format!("{label}=~\"${label}\"")).to_vec();
-    Series { metric, matchers, window: RATE_INTERVAL.to_owned() }
+    Series { metric, matchers: vec![chosen_targets()], window: RATE_INTERVAL.to_owned() }
 }
 
 /// All of a metric's series, over a window of a rule's own.

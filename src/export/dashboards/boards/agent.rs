@@ -2,7 +2,7 @@
 
 use crate::export::dashboards::board::Board;
 use crate::export::dashboards::panel::{Colors, Panel, Unit, lines, number, stack};
-use crate::export::dashboards::query::{shown, sum};
+use crate::export::dashboards::query::{chosen_targets, shown, sum};
 use crate::model::Outcome;
 use crate::model::names::{self, Metric, label};
 use crate::model::palette::{self, FAILURE};
@@ -23,7 +23,7 @@ pub(super) fn board() -> Board {
 
 /// A metric that Prometheus itself makes of each scrape.
 fn of_scrapes(name: &str) -> String {
-    format!("{name}{{job=~\"$job\",instance=~\"$instance\"}}")
+    format!("{name}{{{}}}", chosen_targets())
 }
 
 fn numbers() -> Vec<Panel> {
