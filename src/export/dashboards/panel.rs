@@ -263,7 +263,7 @@ impl Panel {
         match self.view {
             View::Lines => defaults["custom"] = over_time(0, "none"),
             View::Stack => defaults["custom"] = over_time(60, "normal"),
-            View::Number if self.unit == Unit::Count => defaults["decimals"] = json!(0),
+            View::Number | View::Table if self.unit == Unit::Count => defaults["decimals"] = json!(0),
             View::Name => drop(defaults.as_object_mut().and_then(|defaults| defaults.remove("min"))),
             _ => {}
         }

@@ -9,7 +9,9 @@ const theme = createTheme({ colors: { mode: 'dark' } });
 // Grafana's server registers these; each passes on what the dashboard says.
 const option = (id) => ({ id, path: id, name: id, editor: () => null, override: () => null, process: (value) => value, shouldApply: () => true, settings: {} });
 standardEditorsRegistry.setInit(() => []);
-standardFieldConfigEditorRegistry.setInit(() => ['unit', 'min', 'max', 'decimals', 'noValue', 'color', 'thresholds', 'mappings', 'links', 'displayName'].map(option));
+standardFieldConfigEditorRegistry.setInit(() => ['unit', 'min', 'max', 'decimals', 'noValue', 'color', 'thresholds', 'mappings', 'links', 'displayName'].map((id) => option(id)).concat(
+  ['width', 'cellOptions'].map((id) => ({ ...option(id), id: `custom.${id}`, isCustom: true })),
+));
 const range = { from: dateTime(from), to: dateTime(to), raw: { from: dateTime(from), to: dateTime(to) } };
 
 function label(format, labels, fallback) {

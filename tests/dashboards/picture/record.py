@@ -63,7 +63,8 @@ urllib.request.urlopen(f"http://{model}/v1/chat/completions", data=b"{}", timeou
 
 
 def ask(query, at, since):
-    for name, value in {"$__rate_interval": "15s", "$__range": f"{at - since}s", "$job": ".+", "$instance": ".+", "$run": ".+"}.items():
+    filled = {"$__rate_interval": "15s", "$__range": f"{at - since}s", "$namespace": ".*", "$job": ".+", "$instance": ".+", "$run": ".+"}
+    for name, value in filled.items():
         query["query"] = query["query"].replace(name, value)
     kind = "query" if query.pop("instant") else "query_range"
     query |= {"time": at} if kind == "query" else {"start": since, "end": at, "step": 2}
