@@ -54,10 +54,11 @@ fn each_alert_fires_under_its_fault_and_names_the_right_dependency() {
         other.admin,
     );
     let prometheus = Prometheus::with(&prometheus, &config, &[]);
+    // Slow calls become usual too: the more quick ones there are, the longer the alert stands.
     wait_for("all are seen, and what is usual", || {
         let down = prometheus.unscraped();
         let quick = prometheus.value("sum(hopwatch_hop_calls_total{dependency='search'})");
-        if down.is_empty() && quick >= 1_000.0 { Ok(()) } else { Err(format!("{down:?}, {quick} calls")) }
+        if down.is_empty() && quick >= 2_000.0 { Ok(()) } else { Err(format!("{down:?}, {quick} calls")) }
     });
     drop(other);
     scene.slow_down();
