@@ -1,6 +1,6 @@
 //! The assembler: what a source saw becomes a run.
 
-use crate::model::{Exit, Kind, Name, Nanos, Role, Run, Span, SpanId};
+use crate::model::{Exit, Kind, Name, Nanos, Role, Run, Span, SpanId, mix};
 use crate::observe::Observed;
 
 /// What is known of a process tree's run beside what was observed in it.
@@ -60,12 +60,7 @@ pub fn process_run(observed: Observed, facts: RunFacts) -> Run {
     }
 }
 
-/// The id of a run's root: the same while it goes on, and none of its spans', which sources count from one. The finalizer of SplitMix64
-/// (Steele et al. 2014) spreads starts over all numbers.
-const fn root_id(start: Nanos) -> u64 {
-    let mut mixed = start.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    if mixed == 0 { 1 } else { mixed }
+/// The id of a run's root: the same while it goes on, and none of its spans', which sources count from one.
+fn root_id(start: Nanos) -> u64 {
+    mix::mixed(start.wrapping_add(mix::STEP)).max(1)
 }

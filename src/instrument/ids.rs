@@ -1,6 +1,6 @@
 //! Span and trace ids: random, never zero, without a lock or a system call after a thread's first.
 
-use crate::model::{SpanId, TraceId};
+use crate::model::{SpanId, TraceId, mix};
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
@@ -13,18 +13,14 @@ fn seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
 }
 
-/// A random number (SplitMix64: Steele, Lea, Flood, OOPSLA 2014). Not for secrets.
+/// A random number. Not for secrets.
 fn random() -> u64 {
-    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
     let next = |state: &Cell<u64>| {
-        state.set(state.get().wrapping_add(GOLDEN));
+        state.set(state.get().wrapping_add(mix::STEP));
         state.get()
     };
     // A thread that is being torn down has no state left: its few last ids come from fresh seeds.
-    let mut mixed = STATE.try_with(next).unwrap_or_else(|_| seed());
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    mix::mixed(STATE.try_with(next).unwrap_or_else(|_| seed()))
 }
 
 /// A fresh span id.

@@ -14,6 +14,7 @@ pub mod finding;
 pub mod gate;
 pub mod grpc;
 pub mod human;
+pub(crate) mod mix;
 pub mod names;
 pub mod naming;
 pub mod palette;

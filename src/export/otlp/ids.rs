@@ -1,6 +1,6 @@
 //! Ids of what had none.
 
-use crate::model::{SpanId, TraceId};
+use crate::model::{SpanId, TraceId, mix};
 use std::hash::{BuildHasher, RandomState};
 
 /// A trace id that nobody else has: 128 random bits, never all zero.
@@ -12,13 +12,9 @@ pub fn random_trace_id() -> TraceId {
 }
 
 /// The id of an attempt's span: a function of its hop's id, so that what is sent twice is the same span.
-pub(super) const fn attempt_id(hop: SpanId, number: u32) -> SpanId {
-    // The finalizer of SplitMix64: a bijection, so attempts of one hop never share an id.
-    let mut mixed = hop.0 ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    SpanId(if mixed == 0 { 1 } else { mixed })
+pub(super) fn attempt_id(hop: SpanId, number: u32) -> SpanId {
+    // A bijection, so attempts of one hop never share an id.
+    SpanId(mix::mixed(hop.0 ^ u64::from(number).wrapping_mul(mix::STEP)).max(1))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::gateway::downstream::Downstream;
 use crate::gateway::{Carried, Keep};
 use crate::hops::{CallerId, Candidate, Hop, Hops, Try};
 use crate::model::clock::Anchor;
-use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos, Outcome, Span, Stall};
+use crate::model::{ConnectionFact, ConnectionState, Live, Losses, Naming, Nanos, Outcome, Span, Stall, mix};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -74,18 +74,13 @@ struct Assembly {
 #[derive(Debug)]
 pub(crate) struct Ticket(usize);
 
-/// Ids of spans: one random start, then a walk that meets no number twice and looks random (SplitMix64, Steele et al. 2014).
+/// Ids of spans: one random start, then a walk that meets no number twice and looks random.
 #[derive(Debug)]
 struct Ids(AtomicU64);
 
 impl Ids {
-    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-
     fn next(&self) -> u64 {
-        let state = self.0.fetch_add(Self::STEP, Ordering::Relaxed).wrapping_add(Self::STEP);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)).max(1)
+        mix::mixed(self.0.fetch_add(mix::STEP, Ordering::Relaxed).wrapping_add(mix::STEP)).max(1)
     }
 }
 
