@@ -49,7 +49,7 @@ fn each_alert_fires_under_its_fault_and_names_the_right_dependency() {
          alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{1}']}}]}}]}}\n\
          {2}- job_name: other\n  static_configs:\n  - targets: ['{3}']\n",
         folder.path().display(),
-        alertmanager.address,
+        alertmanager.server.address,
         scene.jobs(),
         other.admin,
     );

@@ -14,9 +14,35 @@ const ROUNDING_S: f64 = 0.000_001;
 
 /// A Prometheus of its own.
 pub(crate) struct Prometheus {
-    child: Child,
-    address: String,
+    server: Listening,
     _folder: TempDir,
+}
+
+/// A server of Prometheus' family, which logs where it listens. Ended with this.
+pub(crate) struct Listening {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Listening {
+    /// Starts it, and waits until it listens.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let listening = lines.by_ref().find(|line| line.contains("msg=\"Listening on\""));
+        let listening = listening.unwrap_or_else(|| panic!("it does not say where it listens: {command:?}"));
+        let address = listening.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        // Nobody reads on, and a full pipe must not stop it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 /// `scrape_configs` of these jobs, each with its address.
@@ -36,25 +62,13 @@ impl Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, text).unwrap();
-        let mut child = Command::new(program)
-            .args(options)
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
-            .arg("--web.listen-address=127.0.0.1:0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let listening = lines.by_ref().find(|line| line.contains("msg=\"Listening on\""));
-        let listening = listening.expect("Prometheus says where it listens");
-        let address = listening.split("address=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
-        // Nobody reads on, and a full pipe must not stop it.
-        std::thread::spawn(move || lines.for_each(drop));
-        let prometheus = Self { child, address, _folder: folder };
+        let mut command = Command::new(program);
+        command.args(options).arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
+        let server = Listening::start(command.arg("--web.listen-address=127.0.0.1:0"));
+        let prometheus = Self { server, _folder: folder };
         wait_for("Prometheus is ready", || {
-            let (head, _) = get(&prometheus.address, "/-/ready").map_err(|error| error.to_string())?;
+            let (head, _) = get(&prometheus.server.address, "/-/ready").map_err(|error| error.to_string())?;
             if head.contains(" 200 ") { Ok(()) } else { Err(head) }
         });
         prometheus
@@ -80,7 +94,7 @@ impl Prometheus {
     }
 
     fn ask(&self, question: &str) -> Vec<Value> {
-        let (head, body) = get(&self.address, &format!("/api/v1/{question}")).unwrap();
+        let (head, body) = get(&self.server.address, &format!("/api/v1/{question}")).unwrap();
         let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {head}\n{body}"));
         assert_eq!(answer["status"], "success", "{question}: {answer}");
         match answer["data"]["result"].take() {
@@ -91,7 +105,7 @@ impl Prometheus {
 
     /// What it cannot scrape, and why.
     pub(crate) fn unscraped(&self) -> Vec<String> {
-        let (_, body) = get(&self.address, "/api/v1/targets").unwrap();
+        let (_, body) = get(&self.server.address, "/api/v1/targets").unwrap();
         let answer: Value = serde_json::from_str(&body).unwrap();
         let targets = answer["data"]["activeTargets"].as_array().unwrap();
         let down = targets.iter().filter(|target| target["health"] != "up");
@@ -114,13 +128,6 @@ fn escaped(query: &str) -> String {
 fn value(sample: &Value, histogram: &Value) -> f64 {
     let text = sample[1].as_str().or_else(|| histogram[1]["count"].as_str());
     text.and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no number: {sample} {histogram}"))
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }
 
 /// `promtool check metrics` has nothing to say on a text.
