@@ -44,6 +44,11 @@ impl Color {
     }
 }
 
+/// Whether the terminal says of itself that it can do nothing, or nothing at all.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

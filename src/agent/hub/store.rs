@@ -78,8 +78,11 @@ impl Store {
         let full = self.dependencies.len() >= DEPENDENCIES && !self.dependencies.contains_key(&key);
         let key = if full { (key.0, OTHER.into()) } else { key };
         self.counted += 1;
-        if self.trends.len() < TRENDS || self.trends.contains_key(&key) {
-            self.trends.entry(key.clone()).or_default().count(call, now);
+        let has_room = self.trends.len() < TRENDS;
+        match self.trends.get_mut(&key) {
+            Some(trend) => trend.count(call, now),
+            None if has_room => self.trends.entry(key.clone()).or_default().count(call, now),
+            None => {}
         }
         self.dependencies.entry(key).or_default().count(call);
     }

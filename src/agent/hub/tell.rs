@@ -96,9 +96,7 @@ impl Hub {
     /// The calls that are open.
     #[must_use]
     pub fn open(&self) -> OpenReport {
-        let alone = self.alone();
-        self.look_alone(&alone);
-        self.state().open(self.now())
+        self.looked().open(self.now())
     }
 
     /// The same, where other calls are open than those that somebody was told of, or in other phases.

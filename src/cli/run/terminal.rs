@@ -1,6 +1,6 @@
 //! The terminal that a command runs on, shown something beside it. Nothing is read from it and no mode of it is changed: they are the command's.
 
-use crate::cli::color::Color;
+use crate::cli::color::{self, Color};
 use crate::cli::top::ink::Line;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -38,7 +38,7 @@ pub(super) struct Terminal {
 impl Terminal {
     /// The terminal of this process; `None` = there is none, or it can do nothing.
     pub(super) fn open(color: Color) -> Option<Self> {
-        if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
+        if color::is_dumb() {
             return None;
         }
         let file = OpenOptions::new().write(true).open("/dev/tty").ok()?;

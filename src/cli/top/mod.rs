@@ -12,7 +12,7 @@ mod table;
 
 pub(super) use page::run_title;
 
-use super::color::Color;
+use super::color::{self, Color};
 use super::remote::{self, Agent};
 use super::report::Selector;
 use super::run::duration_option;
@@ -85,8 +85,7 @@ pub(super) struct TopArgs {
 pub(super) fn top(args: TopArgs) -> Result<u8, Failure> {
     let agent = Agent::at(remote::place(args.address.as_deref())?)?;
     let top = Top::new(agent.shown(), args.color.on_stdout());
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    if args.once || is_dumb || !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+    if args.once || color::is_dumb() || !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         return snapshot(top, &agent, args.run.as_ref());
     }
     // Before anything starts a thread: a signal must find nobody who dies of it.
